@@ -8,7 +8,6 @@ import os
 import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, Field, dataclass, field, fields
-from functools import cache
 from pathlib import Path
 from typing import Any, cast
 
@@ -133,10 +132,19 @@ class Settings:
         return rows
 
 
-@cache
+_chosen: list[Settings] = []
+
+
+def use(settings: Settings) -> None:
+    """Make these the settings of this process; the command line calls it once, before anything reads them."""
+    _chosen[:] = [settings]
+
+
 def current() -> Settings:
-    """The settings of this process, read once."""
-    return Settings.load()
+    """The settings of this process; read from the environment if nobody chose any."""
+    if not _chosen:
+        use(Settings.load())
+    return _chosen[0]
 
 
 def _read_toml(config: Path) -> dict[str, Any]:
@@ -153,9 +161,8 @@ def _cast(knob: "Field[Any]", value: object, source: str) -> Any:
     try:
         return _CASTS[kind](value)
     except (TypeError, ValueError) as why:
-        raise SettingError(
-            f"{source}: {value!r} is not usable as a {kind.strip('<>').removeprefix('class').strip("'").removesuffix('|None')} ({why})."
-        ) from why
+        expected = kind.removeprefix("<class'").removesuffix("'>").removesuffix("|None")
+        raise SettingError(f"{source}: {value!r} is not usable as {expected} ({why}).") from why
 
 
 def _text(value: object) -> str:

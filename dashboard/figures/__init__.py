@@ -1,0 +1,1 @@
+"""Frames become figures here. Pure: no clock, no network, no Streamlit."""
