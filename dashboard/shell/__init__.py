@@ -1,0 +1,6 @@
+"""The words a page is written in. The only part of dashboard/, beside site map and server, that knows Streamlit."""
+
+from dashboard.shell.look import Look
+from dashboard.shell.page import page
+
+__all__ = ["Look", "page"]

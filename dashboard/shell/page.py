@@ -1,0 +1,91 @@
+"""A page is a question, a few rows and nothing else. Rows hold panels, curves, or a block: a function of one look."""
+
+import secrets
+import time
+from collections.abc import Callable, Sequence
+from typing import Literal
+
+import streamlit as st
+import structlog
+from streamlit.runtime.scriptrunner_utils.exceptions import StopException
+
+from collectors.unavailable import Unavailable
+from dashboard.catalogue.spec import Curves, Panel
+from dashboard.shell import charts, states, view
+from dashboard.shell.look import Look
+from dashboard.shell.text import plain
+from dashboard.sources import current
+
+Block = Callable[[Look], None]
+Item = Panel | Curves | Block
+Control = Literal["window", "run", "axis"]
+
+log = structlog.get_logger("dashboard.shell")
+
+
+def page(
+    *, title: str, question: str, rows: Sequence[Sequence[Item]], controls: Sequence[Control] = ("window",), above: Callable[[view.View], None] | None = None
+) -> None:  # fmt: skip
+    """Draw a page and look again as often as the viewer chose.
+
+    Args:
+        title: the page's name.
+        question: what it answers, in one sentence.
+        rows: strips of panels, curves or blocks, side by side; all of them refresh together.
+        controls: which of the common controls stand at the top.
+        above: drawn once, not at each refresh: forms and buttons of the page's own.
+    """
+    chosen = view.read()
+    st.title(title, anchor=False)
+    st.caption(plain(question))
+    if chosen.problem:
+        st.warning(plain(chosen.problem))
+    _controls(chosen, controls)
+    if above is not None:
+        _guarded(title, lambda: above(chosen))
+    panels = [item for row in rows for item in row if isinstance(item, Panel)]
+
+    @st.fragment(run_every=chosen.refresh_seconds)
+    def body() -> None:
+        look = Look.at(chosen, current(), panels)
+        charts.freshness(look, panels)
+        for row in rows:
+            for column, item in zip(st.columns(len(row), gap="medium"), row, strict=True):
+                with column:
+                    _guarded(title, lambda item=item: draw(item, look))  # type: ignore[misc]  # a default binds the loop variable
+
+    body()
+
+
+def draw(item: Item, look: Look) -> None:
+    """Draw one item of a row."""
+    if isinstance(item, Panel):
+        charts.panel(item, look)
+    elif isinstance(item, Curves):
+        charts.curves(item, look)
+    else:
+        item(look)
+
+
+def _guarded(title: str, part: Callable[[], None]) -> None:
+    """No traceback on screen: a source that is off says so, a mistake of ours goes to the log under a reference."""
+    try:
+        part()
+    except Unavailable as why:
+        states.unavailable(why)
+    except (StopException, st.runtime.scriptrunner.RerunException):  # Streamlit's own control flow
+        raise
+    except Exception:  # noqa: BLE001  # one broken block must not take the page of an incident with it
+        reference = secrets.token_hex(4)
+        log.exception("A part of a page could not be drawn", page=title, reference=reference, at=time.time())
+        states.failed(reference)
+
+
+def _controls(chosen: view.View, controls: Sequence[Control]) -> None:
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        if "run" in controls:
+            charts.run_picker(chosen)
+        if "axis" in controls:
+            view.axis_control(chosen)
+        if "window" in controls:
+            view.window_controls(chosen)

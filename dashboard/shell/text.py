@@ -1,0 +1,45 @@
+"""Text from outside becomes text on screen and nothing else: no Markdown, no HTML, no remote image, no script link."""
+
+import re
+from datetime import datetime
+from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo
+
+from dashboard.catalogue.units import SECONDS
+
+# Every character Streamlit's Markdown gives a meaning to: emphasis, code, links, images, colours (:red[…]),
+# maths ($…$), tables, headings, lists, HTML, autolinks and entities.
+_MARKDOWN = re.compile(r"([\\`*_{}\[\]()#+\-.!|<>~$:&^=@\"'])")
+_INVISIBLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u202a-\u202e\u2066-\u2069\ufeff]")
+
+
+def plain(text: object, most: int = 2000) -> str:
+    """Outside text for use inside Markdown, shown letter for letter. Control and direction marks become visible escapes."""
+    words = _INVISIBLE.sub(lambda mark: f"\\u{ord(mark.group()):04x}", str(text))
+    if len(words) > most:
+        words = words[:most] + "…"
+    return _MARKDOWN.sub(r"\\\1", words).replace("\n", " ")
+
+
+def is_link(url: str) -> bool:
+    """Only http and https are links; javascript:, data: and the rest stay text."""
+    try:
+        parts = urlsplit(url.strip())
+    except ValueError:
+        return False
+    return parts.scheme in ("http", "https") and bool(parts.netloc)
+
+
+def clock(moment: float | None, zone: str, *, seconds: bool = True) -> str:
+    """A unix time as the viewer's clock shows it, e.g. "23 Nov 21:28:38"."""
+    if moment is None:
+        return "never"
+    form = "%d %b %H:%M:%S" if seconds else "%d %b %H:%M"
+    return datetime.fromtimestamp(moment, ZoneInfo(zone)).strftime(form)
+
+
+def ago(moment: float | None, now: float) -> str:
+    """How long ago, in words."""
+    if moment is None:
+        return "never"
+    return "just now" if now - moment < 1 else f"{SECONDS.format(float(round(now - moment)))} ago"

@@ -1,0 +1,58 @@
+"""Which pages there are: Streamlit's main script, and one table that tests walk."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import streamlit as st
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A page: the script of that name in pages/, the title in the menu, its URL and its place in the menu."""
+
+    script: str
+    title: str
+    url: str  # "" is the start page
+    icon: str
+    section: str
+
+
+ENTRIES = (
+    Entry("overview", "Overview", "", ":material/monitoring:", "Now"),
+    Entry("alerts", "Alerts", "alerts", ":material/notifications:", "Now"),
+    Entry("runbooks", "Runbooks", "runbooks", ":material/menu_book:", "Now"),
+    Entry("evolution", "Evolution", "evolution", ":material/trending_up:", "Run"),
+    Entry("experts", "Experts", "experts", ":material/grid_on:", "Run"),
+    Entry("training", "Training", "training", ":material/model_training:", "Run"),
+    Entry("logs", "Logs", "logs", ":material/subject:", "Run"),
+    Entry("inference", "Inference", "inference", ":material/speed:", "Machine"),
+    Entry("hardware", "Hardware", "hardware", ":material/memory:", "Machine"),
+    Entry("benchmark", "Benchmark", "benchmark", ":material/timer:", "Machine"),
+    Entry("health", "Health", "health-checks", ":material/health_and_safety:", "Machine"),
+)
+
+
+def script(entry: Entry) -> str:
+    """The page's script, as Streamlit wants it."""
+    return str(Path(__file__).resolve().parents[1] / "pages" / f"{entry.script}.py")
+
+
+def main() -> None:
+    """Draw the menu and run the chosen page."""
+    st.set_page_config(page_title="MoE router dashboard", page_icon=":material/hub:", layout="wide")
+    menu: dict[str, list[object]] = {}
+    for entry in ENTRIES:
+        menu.setdefault(entry.section, []).append(
+            st.Page(
+                script(entry),
+                title=entry.title,
+                icon=entry.icon,
+                url_path=entry.url or None,
+                default=not entry.url,
+            )
+        )
+    st.navigation(menu).run()  # type: ignore[arg-type]  # lists of pages by section
+
+
+if __name__ == "__main__":
+    main()

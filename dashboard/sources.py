@@ -1,0 +1,111 @@
+"""What this process reads and writes, built once from the settings. Opens nothing until it is asked; knows no Streamlit."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+from prometheus_client import CollectorRegistry
+
+from collectors.alertmanager import Alertmanager
+from collectors.prometheus import Prometheus
+from collectors.runs import RunsDirectory
+from dashboard import settings as configuration
+from dashboard.benchmark import Benchmarks
+from dashboard.feed import Feed
+from dashboard.health import Health
+from dashboard.sampler import Sampler
+from dashboard.settings import Settings
+from dashboard.store import Store
+
+
+@dataclass(frozen=True)
+class Sources:
+    """The one look that serves everyone: every session of this process shares these."""
+
+    settings: Settings
+
+    @cached_property
+    def registry(self) -> CollectorRegistry:
+        """The dashboard about itself: what /metrics shows."""
+        return CollectorRegistry()
+
+    @cached_property
+    def prometheus(self) -> Prometheus | None:
+        """The connection to Prometheus, or None where none is configured."""
+        chosen = self.settings
+        if chosen.prometheus_url is None:
+            return None
+        certificate, key = chosen.prometheus_client_cert_file, chosen.prometheus_client_key_file
+        return Prometheus(
+            chosen.prometheus_url,
+            username=chosen.prometheus_username,
+            password=chosen.prometheus_password,
+            bearer_token=chosen.prometheus_bearer_token,
+            bearer_token_file=chosen.prometheus_bearer_token_file,
+            headers=chosen.prometheus_headers,
+            ca_file=chosen.prometheus_ca_file,
+            client_cert=(certificate, key) if certificate and key else None,
+            timeout_seconds=chosen.prometheus_timeout_seconds,
+            gzip=chosen.prometheus_gzip,
+        )
+
+    @cached_property
+    def alertmanagers(self) -> tuple[Alertmanager, ...]:
+        """Every configured replica."""
+        return tuple(Alertmanager(url) for url in self.settings.alertmanager_urls)
+
+    @cached_property
+    def runs(self) -> RunsDirectory | None:
+        """The directory observers write, or None where none is configured."""
+        return RunsDirectory(self.settings.runs_dir) if self.settings.runs_dir else None
+
+    @cached_property
+    def feed(self) -> Feed:
+        """From panel to frame."""
+        chosen = self.settings
+        return Feed(
+            self.prometheus,
+            self.runs,
+            refresh_seconds=chosen.refresh_seconds,
+            aliases=chosen.aliases,
+            job=chosen.job,
+            utilization_scale=chosen.utilization_scale,
+        )
+
+    @cached_property
+    def sampler(self) -> Sampler:
+        """This machine, looked at once a second for the last hour; the server starts it."""
+        return Sampler()
+
+    @cached_property
+    def store(self) -> Store:
+        """What people said."""
+        return Store(self.settings.data_dir / "store.sqlite")
+
+    @cached_property
+    def benchmarks(self) -> Benchmarks:
+        """Benchmark runs, past and present."""
+        return Benchmarks(
+            self.settings.data_dir, targets=self.settings.benchmark_targets, runs_dir=self.settings.runs_dir
+        )
+
+    @cached_property
+    def health(self) -> Health:
+        """The checks behind /livez, /readyz and /health."""
+        return Health(
+            self.settings,
+            prometheus=self.prometheus,
+            alertmanagers=self.alertmanagers,
+            runs=self.runs,
+            sampler=self.sampler,
+            store=self.store,
+        )
+
+
+_current: list[Sources] = []
+
+
+def current() -> Sources:
+    """The sources of this process."""
+    if not _current:
+        _current.append(Sources(configuration.current()))
+    return _current[0]
