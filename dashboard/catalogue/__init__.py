@@ -3,10 +3,19 @@
 Knows no source, no page and no clock. Light to import: an observed router imports it too.
 """
 
-from dashboard.catalogue import benchmark, evolution, experts, hardware, inference, monitoring, training
+from dashboard.catalogue import (
+    application,
+    benchmark,
+    evolution,
+    experts,
+    hardware,
+    inference,
+    monitoring,
+    training,
+)
 from dashboard.catalogue.spec import Alert, Curves, Metric, Panel, Recording
 
-_DOMAINS = (evolution, experts, inference, training, hardware, benchmark, monitoring)
+_DOMAINS = (evolution, experts, inference, training, hardware, benchmark, monitoring, application)
 
 
 def _all(attribute: str) -> tuple[object, ...]:

@@ -1,6 +1,7 @@
 """Evolution: is the population still improving, and if not, why?"""
 
-from dashboard.catalogue.spec import Curve, Curves, Metric
+from dashboard.catalogue import joins
+from dashboard.catalogue.spec import Alert, Curve, Curves, Metric, Recording
 from dashboard.catalogue.units import COUNT, NUMBER, SECONDS, TIMESTAMP, TOTAL
 
 RUN = ("run_id",)
@@ -156,3 +157,111 @@ CONVERGENCE_CURVES = Curves(
 )
 
 CURVES = (FITNESS, DIVERSITY_CURVES, GENOMES, RATES, PACE, CONVERGENCE_CURVES)
+
+# alerts
+
+_RUN_PAGE = "/evolution?run={{ $labels.run_id | urlquery }}"
+# Finished, paused and failed runs say so; a run that does not say it (0 was never exported) is taken as evolving.
+_NOT_ENDED = f"unless on ({joins.RUN}) {RUN_ACTIVE} == 0"
+
+EVOLVING = Recording(
+    joins.EVOLVING,
+    f"""group by ({joins.RUN}) (
+    {RUN_ACTIVE} == 1
+  or
+    (
+      changes({GENERATION}[30m]) > 0
+      {_NOT_ENDED}
+    )
+)""",
+    "1 for every run that evolves: its own word wins, else its generation moved within 30 minutes",
+)
+RESTING = Recording(
+    joins.RESTING,
+    f'group by ({joins.RUN}) ({RUN_STATE}{{state=~"finished|paused"}} == 1)',
+    "1 for every run that says it was finished or paused; a failed one is neither",
+)
+RECORDINGS = (EVOLVING, RESTING)
+
+STAGNATION = Alert(
+    name="EvolutionStagnation",
+    # Maxima over windows, not two instants: the metric is the best of the current generation and jitters.
+    # Five generations at least, so a slow or stalled run is not a stagnating one; a restart is a new run.
+    when=f"""(
+    (
+        max_over_time({BEST}[10m])
+      - max_over_time({BEST}[10m] offset 10m)
+    ) < 0.001
+  and on ({joins.RUN})
+    ({GENERATION} - {GENERATION} offset 10m) >= 5
+  unless on ({joins.RUN})
+    resets({GENERATION}[20m]) > 0
+  {_NOT_ENDED}
+)
+or
+(
+    {SINCE_IMPROVEMENT} >= 30
+  {joins.WHILE_EVOLVING}
+)""",
+    lasting="5m",
+    severity="warning",
+    component="evolution",
+    summary="Evolution does not improve (run {{ or $labels.run_id `-` }})",
+    description="Generations advance on {{ $labels.instance }}, yet the best fitness of run {{ or $labels.run_id `-` }} has not risen by 0.001 in 10 minutes, or not at all in 30 generations.",
+    page=_RUN_PAGE,
+)
+LOW_DIVERSITY = Alert(
+    name="LowPopulationDiversity",
+    # Generation 1 at least: an instrument of prometheus_client reads 0 before it was ever set.
+    when=f"""{DIVERSITY} < 0.1
+and on ({joins.RUN}) {GENERATION} >= 1
+{joins.WHILE_EVOLVING}""",
+    lasting="2m",
+    severity="warning",
+    component="evolution",
+    summary="The population is nearly one genome (run {{ or $labels.run_id `-` }})",
+    description="Diversity on {{ $labels.instance }} is {{ $value | printf `%.3f` }}, under 0.1: the search has probably converged too early.",
+    page=_RUN_PAGE,
+)
+FITNESS_NAN = Alert(
+    name="EvolutionFitnessNaN",
+    # Only NaN differs from itself, and NaN < 0.001 is false, so no threshold sees it. VictoriaMetrics drops NaN
+    # on the way in: there, and with our observer, the count of non-finite individuals is what alerts.
+    when=f"""(
+     label_replace({BEST} != {BEST}, "metric", "{BEST}", "", "")
+  or label_replace({AVERAGE} != {AVERAGE}, "metric", "{AVERAGE}", "", "")
+  or label_replace({DIVERSITY} != {DIVERSITY}, "metric", "{DIVERSITY}", "", "")
+  or label_replace(abs({BEST}) == Inf, "metric", "{BEST}", "", "")
+  or label_replace({NONFINITE} > 0, "metric", "{NONFINITE}", "", "")
+)
+{joins.UNLESS_RESTING}""",
+    lasting="0s",
+    severity="critical",
+    component="evolution",
+    summary="Fitness is not a number (run {{ or $labels.run_id `-` }})",
+    description="{{ $labels.metric }} on {{ $labels.instance }} is {{ $value }}: selection by it means nothing.",
+    page=_RUN_PAGE,
+)
+STALLED = Alert(
+    name="GenerationStalled",
+    # Heartbeat first: five times the last generation's own wall time, five minutes at least. Without it: the
+    # generation moved 24 times in the two hours before and not once in 15 minutes; that ends by itself after two
+    # hours, because a finished run that never said so looks the same.
+    when=f"""(
+    (time() - {LAST_GENERATION}) > clamp_min(5 * {GENERATION_DURATION}, 300)
+  and on ({joins.RUN}) {RUN_ACTIVE} == 1
+)
+or
+(
+    changes({GENERATION}[15m]) == 0
+  and on ({joins.RUN}) changes({GENERATION}[2h] offset 15m) >= 24
+  unless on ({joins.RUN}) {RUN_ACTIVE}
+)""",
+    lasting="2m",
+    severity="critical",
+    component="evolution",
+    summary="No new generation (run {{ or $labels.run_id `-` }})",
+    description="Run {{ or $labels.run_id `-` }} on {{ $labels.instance }} has not finished a generation for far longer than one takes.",
+    page=_RUN_PAGE,
+)
+ALERTS = (STAGNATION, LOW_DIVERSITY, FITNESS_NAN, STALLED)

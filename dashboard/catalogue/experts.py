@@ -1,6 +1,7 @@
 """Experts and routing: who carries the load, and who is dead?"""
 
-from dashboard.catalogue.spec import Curve, Curves, Metric, Recording
+from dashboard.catalogue import joins
+from dashboard.catalogue.spec import Alert, Curve, Curves, Metric, Recording
 from dashboard.catalogue.units import COUNT, NUMBER, RATIO, TOTAL
 
 RUN = ("run_id",)
@@ -108,3 +109,56 @@ PATH_CURVES = Curves(
     empty="This run does not report a path length.",
 )
 CURVES = (BALANCE, SPARSITY_CURVES, CONNECTION_CURVES, PATH_CURVES)
+
+# alerts
+
+_RUN_PAGE = "/experts?run={{ $labels.run_id | urlquery }}"
+_DEAD = f"{SHARE} * ignoring (expert_id) group_left () {EXPERTS} < {DEAD_BELOW}"
+
+IMBALANCE = Alert(
+    name="ExpertImbalance",
+    # The variance of N shares is at most (N-1)/N², so a bound of 0.5 on it cannot fire; the coefficient of variation
+    # is free of scale. 1 is about one of 16 experts with 30 % of the load; single layers of healthy small models
+    # were measured up to 1.42, hence the wider bound where there is a layer.
+    when=f"""(
+    {LOAD_CV}{{layer=""}} > 1
+  or
+    {LOAD_CV}{{layer!=""}} > 1.5
+)
+{joins.WHILE_WORKING}""",
+    lasting="5m",
+    severity="warning",
+    component="routing",
+    summary="Experts carry unequal load (run {{ or $labels.run_id `-` }})",
+    description="The load of the experts on {{ $labels.instance }} varies by {{ $value | printf `%.2f` }} times its mean{{ if $labels.layer }} in layer {{ $labels.layer }}{{ end }}.",
+    page=_RUN_PAGE,
+)
+DEAD = Alert(
+    name="ExpertDead",
+    when=f"""count without (expert_id) (
+  {_DEAD}
+) > 0
+{joins.WHILE_WORKING}""",
+    lasting="15m",
+    severity="warning",
+    component="routing",
+    summary="{{ $value }} dead expert(s) (run {{ or $labels.run_id `-` }})",
+    # %q quotes a label value as a Go string, so a hostile one stays a string; sorted, because ties change places
+    description="Under 5 % of their fair share on {{ $labels.instance }}, experts:{{ range query (printf `"
+    + _DEAD.replace(f"{SHARE}", f"{SHARE}{{job=%q,instance=%q,run_id=%q,layer=%q}}", 1)
+    + "` $labels.job $labels.instance $labels.run_id $labels.layer) | sortByLabel `expert_id` }} {{ .Labels.expert_id }}{{ end }}.",
+    page=_RUN_PAGE,
+)
+COLLAPSE = Alert(
+    name="RouterCollapse",
+    when=f"""{EFFECTIVE} / {EXPERTS} < 0.25
+and {EXPERTS} >= 4
+{joins.WHILE_WORKING}""",
+    lasting="5m",
+    severity="critical",
+    component="routing",
+    summary="The router has collapsed (run {{ or $labels.run_id `-` }})",
+    description="Only {{ $value | humanizePercentage }} of the experts are effectively in use on {{ $labels.instance }}{{ if $labels.layer }} in layer {{ $labels.layer }}{{ end }} (exp of the entropy of their shares ÷ their count).",
+    page=_RUN_PAGE,
+)
+ALERTS = (IMBALANCE, DEAD, COLLAPSE)

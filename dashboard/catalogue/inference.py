@@ -1,6 +1,7 @@
 """Inference: how long a request takes, and how many there are."""
 
-from dashboard.catalogue.spec import Metric, Panel, Recording, Series
+from dashboard.catalogue import joins
+from dashboard.catalogue.spec import Alert, Metric, Panel, Recording, Series, Severity
 from dashboard.catalogue.units import COUNT, NUMBER, PER_SECOND, RATIO, SAMPLES_PER_SECOND, SECONDS, TOTAL
 
 LATENCY = Metric(
@@ -115,4 +116,61 @@ SLOW = {
     )
     for window in SLOW_WINDOWS
 }
-RECORDINGS = tuple(SLOW.values())
+
+# alerts
+
+SERVING = Recording(
+    joins.SERVING,
+    f"group by ({joins.RUN}) (rate({LATENCY}_count[5m]) > 0)",
+    "1 for every process that answers requests",
+)
+RECORDINGS = (*SLOW.values(), SERVING)
+
+# The objective behind the burn rates: this share of requests within OBJECTIVE_SECONDS, over 30 days.
+OBJECTIVE_RATIO = 0.99
+_BUDGET = round(1 - OBJECTIVE_RATIO, 6)
+
+HIGH_LATENCY = Alert(
+    name="HighInferenceLatency",
+    # 0.1/s is 30 requests in the five minutes; under that one slow request would page somebody.
+    when=f"""histogram_quantile(0.95,
+  sum by ({joins.RUN}, le) (rate({LATENCY}_bucket[5m]))
+) > {OBJECTIVE_SECONDS}
+and on ({joins.RUN})
+  sum by ({joins.RUN}) (rate({LATENCY}_count[5m])) >= 0.1""",
+    lasting="1m",
+    severity="critical",
+    component="inference",
+    summary="Inference is slow on {{ $labels.instance }}",
+    description="Of the last 5 minutes' requests, one in 20 took longer than {{ $value | humanizeDuration }}; the objective is 100 ms.",
+    page="/inference?instance={{ $labels.instance | urlquery }}",
+)
+
+
+def _burn(factor: float, long: str, short: str, lasting: str, severity: Severity) -> Alert:
+    """One window pair of the error budget's burn rate (Google SRE workbook, chapter 5, table 5-8)."""
+    budget = f"({factor:g} * {_BUDGET:g})"
+    return Alert(
+        name="InferenceLatencySLOBurn",
+        when=f"""{SLOW[long]} > {budget}
+and {SLOW[short]} > {budget}
+and on (job) sum by (job) (increase({LATENCY}_count[{long}])) >= 100""",
+        lasting=lasting,
+        severity=severity,
+        component="inference",
+        summary="The latency objective of {{ $labels.job }} spends its error budget too fast",
+        description="{{ $value | humanizePercentage }} of the requests of {{ $labels.job }} over "
+        + long
+        + " took longer than 100 ms; the objective (99 % within 100 ms over 30 days) allows 1 %.",
+        page="/inference",
+        labels=(("slo", "latency"), ("window", long)),
+    )
+
+
+LATENCY_BURNS = (
+    _burn(14.4, "1h", "5m", "1m", "critical"),
+    _burn(6, "6h", "30m", "5m", "critical"),
+    _burn(3, "1d", "2h", "15m", "warning"),
+    _burn(1, "3d", "6h", "30m", "warning"),
+)
+ALERTS = (HIGH_LATENCY, *LATENCY_BURNS)

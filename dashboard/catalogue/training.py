@@ -1,6 +1,7 @@
 """Training: is the model behind the router learning?"""
 
-from dashboard.catalogue.spec import Curve, Curves, Metric
+from dashboard.catalogue import joins
+from dashboard.catalogue.spec import Alert, Curve, Curves, Metric
 from dashboard.catalogue.units import BYTES, COUNT, NUMBER
 
 RUN = ("run_id",)
@@ -48,3 +49,19 @@ EPOCH_CURVES = Curves(
     empty="This run does not report an epoch.",
 )
 CURVES = (LOSS_CURVES, ACCURACY_CURVES, LEARNING_RATE_CURVES, EPOCH_CURVES)
+
+# alerts
+
+LOSS_NAN = Alert(
+    name="TrainingLossNaN",
+    # Only NaN differs from itself.
+    when=f"""({LOSS} != {LOSS} or abs({LOSS}) == Inf)
+{joins.UNLESS_RESTING}""",
+    lasting="0s",
+    severity="critical",
+    component="training",
+    summary="Training loss is not a number (run {{ or $labels.run_id `-` }})",
+    description="The training loss of run {{ or $labels.run_id `-` }} on {{ $labels.instance }} is {{ $value }}: the experts' weights are lost from here on.",
+    page="/training?run={{ $labels.run_id | urlquery }}",
+)
+ALERTS = (LOSS_NAN,)
