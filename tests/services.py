@@ -160,6 +160,9 @@ def prometheus(
 ) -> Iterator[PrometheusService]:
     """Run a Prometheus in `directory` until the block ends.
 
+    The first scrape comes 5 s after each start (Prometheus tells its scrapers of targets every 5 s): where several
+    tests can share one, give it a module's scope. For history without waiting see `PrometheusService.backfill`.
+
     Args:
         directory: an empty folder for its configuration, data and log.
         targets: scrape job -> host:port, or several.

@@ -1,0 +1,43 @@
+# Two commands matter: `make demo` shows a live dashboard, `make test` runs every test.
+# Both install what is missing first (.ci/bootstrap says what, and how to get what it cannot install).
+
+SHELL := /bin/bash
+PYTHON ?=
+TORCH_INDEX ?=
+PORT ?=
+ROUTER_ARGS ?=
+PYTEST_ARGS ?=
+BENCH_ARGS ?=
+export PYTHON TORCH_INDEX
+
+python := .venv/bin/python
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check bench clean
+
+help:  ## show this
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo:  ## start the example router and everything around it; PORT=8601 ROUTER_ARGS="--mutation-rate 0"
+	@.ci/bootstrap demo
+	@exec .venv/bin/moe-dashboard demo --stop-with-parent $(if $(PORT),--port $(PORT)) $(if $(ROUTER_ARGS),--router-args='$(ROUTER_ARGS)')
+
+test:  ## run every test, the browser ones included; PYTEST_ARGS="-k words"
+	@.ci/bootstrap test
+	$(python) -m pytest $(PYTEST_ARGS)
+
+check:  ## lint, types, import contracts, generated files fresh
+	@.ci/bootstrap test
+	$(python) -m ruff format --check .
+	$(python) -m ruff check .
+	$(python) -m mypy
+	.venv/bin/lint-imports
+	$(python) -m pytest -q -k fresh tests
+
+bench:  ## print the speed table of this machine
+	@.ci/bootstrap test
+	$(python) -m tests.benchmarks $(BENCH_ARGS)
+
+clean:  ## remove the virtual environment, caches and the demo's data
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis build dist var/demo
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
