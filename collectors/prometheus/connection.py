@@ -1,0 +1,293 @@
+"""The way to Prometheus: a session whose every call ends by its deadline and fails in one sentence.
+
+A read timeout of `requests` starts anew with every byte, so a server that drips holds a call for ever; here one
+deadline covers connecting, sending, the head and the body. A body is read whole, in one piece, and never believed
+when it was cut. Redirects are not followed: they cost a round trip each query and may carry credentials elsewhere.
+Knows HTTP and nothing of PromQL.
+"""
+
+import http.client
+import io
+import socket
+import time
+from pathlib import Path
+from typing import Any, cast
+from urllib.parse import urlsplit, urlunsplit
+
+import requests
+import urllib3
+from requests.adapters import HTTPAdapter
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3.util import Retry, Timeout
+
+from collectors.unavailable import Unavailable
+
+MOST_BYTES = 1 << 30  # an answer larger than this is a mistake, and would take the server down with it
+
+
+class TooLarge(OSError):
+    """The answer passed MOST_BYTES."""
+
+
+class _Deadline(io.RawIOBase):
+    """A socket's stream that gives each read only what is left of the time the whole answer has."""
+
+    def __init__(self, stream: io.RawIOBase, sock: socket.socket) -> None:
+        self._stream, self._sock = stream, sock
+        given = sock.gettimeout()  # what urllib3 left for the answer after connecting and sending
+        self._ends = None if given is None else time.monotonic() + given
+        self._left_bytes = MOST_BYTES
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int | None:
+        if self._ends is not None:
+            left = self._ends - time.monotonic()
+            if left <= 0:
+                raise TimeoutError("timed out")
+            self._sock.settimeout(left)
+        count = self._stream.readinto(buffer)
+        self._left_bytes -= count or 0
+        if self._left_bytes < 0:
+            raise TooLarge(f"the answer is larger than {MOST_BYTES >> 20} MiB")
+        return cast("int | None", count)
+
+    def close(self) -> None:
+        self._stream.close()
+        super().close()
+
+
+class _Response(http.client.HTTPResponse):
+    def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:
+        super().__init__(sock, *args, **kwargs)
+        stream = self.fp.detach()
+        self.fp = io.BufferedReader(_Deadline(stream, sock), 1 << 16)
+
+
+class _Connection(HTTPConnection):
+    response_class = _Response
+
+
+class _TlsConnection(HTTPSConnection):
+    response_class = _Response
+
+
+class _Pool(HTTPConnectionPool):
+    ConnectionCls = _Connection
+
+
+class _TlsPool(HTTPSConnectionPool):
+    ConnectionCls = _TlsConnection
+
+
+_POOLS = {"http": _Pool, "https": _TlsPool}
+
+
+class _Adapter(HTTPAdapter):
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        super().init_poolmanager(*args, **kwargs)
+        self.poolmanager.pool_classes_by_scheme = _POOLS
+
+    def proxy_manager_for(self, *args: Any, **kwargs: Any) -> Any:
+        manager = super().proxy_manager_for(*args, **kwargs)
+        manager.pool_classes_by_scheme = _POOLS
+        return manager
+
+
+class _RotatingToken(requests.auth.AuthBase):
+    """A bearer token read from its file for every request, because such files are replaced while we run."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        try:
+            token = self._path.read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError) as why:
+            raise Unavailable(
+                f"The bearer token file {self._path} cannot be read ({why}).",
+                advice="Check the path and its permissions.",
+                kind="credentials",
+            ) from why
+        request.headers["Authorization"] = f"Bearer {token}"
+        return request
+
+
+class _Token(requests.auth.AuthBase):
+    def __init__(self, token: str) -> None:
+        self._token = token.strip()
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        request.headers["Authorization"] = f"Bearer {self._token}"
+        return request
+
+
+class Session(requests.Session):
+    """A requests session in which nothing hangs, retries in secret, follows a redirect or hands out half a body.
+
+    `request` returns a response whose `.content` is whole and whose `.json()` gives `{"data": {"result": <bytes>}}`,
+    so that prometheus-api-client hands the bytes through for our own decoder. Anything but a 200 raises Unavailable.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        name: str,
+        auth: requests.auth.AuthBase | tuple[str, str] | None,
+        ca_file: Path | None,
+        client_cert: tuple[Path, Path] | None,
+        pool: int,
+    ) -> None:
+        super().__init__()
+        self.name = name  # what stands in messages: the URL without its credentials
+        self.auth = auth
+        if ca_file is not None:
+            self.verify = str(ca_file)
+        if client_cert is not None:
+            self.cert = (str(client_cert[0]), str(client_cert[1]))
+        self._adapter = _Adapter(pool_connections=2, pool_maxsize=pool, max_retries=Retry(0, read=False))
+        self.mount_at(url)
+
+    def mount_at(self, url: str) -> None:
+        """Put our adapter in front of any other for this URL (prometheus-api-client mounts one of its own there)."""
+        self.mount(url, self._adapter)
+
+    def request(self, method: str, url: str, **how: Any) -> requests.Response:  # type: ignore[override]  # narrower on purpose
+        """Send one request.
+
+        Raises:
+            Unavailable: for every way in which no whole 200 answer came back.
+        """
+        seconds = float(how.pop("timeout"))
+        how |= {"allow_redirects": False, "stream": True}
+        ends = time.monotonic() + seconds
+        for attempt in (1, 2):
+            left = max(0.001, ends - time.monotonic())
+            # half the time for connecting, so that a second address of the same name still has its turn
+            how["timeout"] = Timeout(total=left, connect=left / 2)
+            try:
+                response = super().request(method, url, **how)
+                body = response.raw.read(decode_content=True)
+                break
+            except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as why:
+                if attempt == 1 and _kept_alive_too_long(why):
+                    continue  # the server closed an idle connection as we used it: nothing was asked yet
+                raise self._unavailable(why, seconds) from why
+        response._content = body  # what .content returns from now on
+        response.json = lambda **_: {"data": {"result": body}}  # type: ignore[method-assign]  # see the class docstring
+        if response.status_code != 200:
+            raise self._refusal(response)
+        return response
+
+    def _refusal(self, response: requests.Response) -> Unavailable:
+        code = response.status_code
+        if 300 <= code < 400:
+            where = without_credentials(response.headers.get("Location", "nowhere"))
+            return Unavailable(
+                f"{self.name} redirects to {where}.",
+                advice="Set the URL to where the API itself answers; a login page in between needs credentials.",
+                kind="redirect",
+            )
+        return HttpError(self.name, code, response.reason or "", response.content)
+
+    def _unavailable(self, why: BaseException, seconds: float) -> Unavailable:
+        causes = list(_causes(why))
+
+        def caused(*kinds: type[BaseException]) -> bool:
+            return any(isinstance(cause, kinds) for cause in causes)
+
+        last = causes[-1]
+        if caused(TooLarge):
+            return Unavailable(
+                f"{self.name}: {last}.", advice="Ask for fewer series or a shorter window.", kind="too-large"
+            )
+        if caused(urllib3.exceptions.NameResolutionError, socket.gaierror):
+            host = urlsplit(self.name).hostname
+            return Unavailable(
+                f"The name {host} cannot be resolved.", advice="Check the URL and the DNS.", kind="dns"
+            )
+        if caused(requests.exceptions.SSLError, urllib3.exceptions.SSLError) or "TLS" in str(why):
+            return Unavailable(
+                f"{self.name}: TLS failed ({last}).",
+                advice="Check the CA file, the client certificate and the host name.",
+                kind="tls",
+            )
+        if caused(ConnectionRefusedError):
+            return Unavailable(
+                f"{self.name} refused the connection.",
+                advice="Is it running, and is the port right?",
+                kind="refused",
+            )
+        if caused(TimeoutError, requests.Timeout, urllib3.exceptions.TimeoutError):
+            return Unavailable(
+                f"{self.name} did not answer within {seconds:g} s.",
+                advice="It is overloaded, or something on the way swallows the connection.",
+                kind="timeout",
+            )
+        if caused(urllib3.exceptions.DecodeError):
+            return Unavailable(
+                f"{self.name}: its compressed answer is broken ({last}).",
+                advice="A proxy on the way may cut or change answers.",
+                kind="truncated",
+            )
+        if caused(
+            urllib3.exceptions.ProtocolError, http.client.HTTPException, ConnectionResetError, BrokenPipeError
+        ):
+            return Unavailable(
+                f"{self.name} closed the connection before its answer was whole.",
+                advice="It may be restarting, or a proxy on the way cuts answers.",
+                kind="truncated",
+            )
+        if isinstance(why, ValueError):
+            return Unavailable(
+                f"{self.name!r} is not a usable URL ({why}).", advice="Write http://host:port.", kind="url"
+            )
+        return Unavailable(f"{self.name} cannot be reached ({last}).", kind="unreachable")
+
+
+class HttpError(Unavailable):
+    """An HTTP status that is not 200; `.body` is what came with it, for whoever can read more out of it."""
+
+    def __init__(self, name: str, code: int, phrase: str, body: bytes) -> None:
+        advice = {
+            401: "Check the user, password or bearer token.",
+            403: "The credentials are known but not allowed to read.",
+            404: "Is the path prefix of the URL right?",
+            503: "It is starting, stopping or overloaded.",
+        }.get(code, "")
+        super().__init__(f"{name} answered {code} {phrase}.", advice=advice, kind=f"http-{code}")
+        self.code, self.body = code, body
+
+
+def without_credentials(url: str) -> str:
+    """The URL as it may be shown: without user and password."""
+    parts = urlsplit(url)
+    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+
+
+def bearer(token: str | None, file: Path | None) -> requests.auth.AuthBase | None:
+    """Authentication by a token, or by a file that holds one and may be replaced at any time."""
+    if file is not None:
+        return _RotatingToken(file)
+    return None if token is None else _Token(token)
+
+
+def _causes(why: BaseException) -> list[BaseException]:
+    """The exception and everything it was made from, outermost first."""
+    found: list[BaseException] = []
+    waiting: list[BaseException] = [why]
+    while waiting:
+        cause = waiting.pop(0)
+        if cause in found:
+            continue
+        found.append(cause)
+        inner = [cause.__cause__, cause.__context__, getattr(cause, "reason", None), *cause.args]
+        waiting += [item for item in inner if isinstance(item, BaseException)]
+    return found
+
+
+def _kept_alive_too_long(why: BaseException) -> bool:
+    return any(isinstance(cause, http.client.RemoteDisconnected | BrokenPipeError) for cause in _causes(why))
