@@ -200,11 +200,19 @@ class Child:
         """
         deadline = time.monotonic() + timeout_seconds
         while not ready():
-            if not self.running:
-                raise ChildFailed(self._failed(f"ended with {_exit(self.returncode)} before it could {what}"))
+            self.require_running(f" before it could {what}")
             if time.monotonic() > deadline:
                 raise ChildFailed(self._failed(f"did not {what} within {timeout_seconds:g} s"))
             time.sleep(pause_seconds)
+
+    def require_running(self, when: str = "") -> None:
+        """Do nothing while it runs.
+
+        Raises:
+            ChildFailed: it ended.
+        """
+        if not self.running:
+            raise ChildFailed(self._failed(f"ended with {_exit(self.returncode)}{when}"))
 
     def wait_ready(self, url: str, timeout_seconds: float = 30.0) -> None:
         """Wait until `url` answers with 2xx.
