@@ -243,7 +243,7 @@ class Demo:
                 "scrape_timeout": f"{SCRAPE_SECONDS}s",
                 "evaluation_interval": f"{EVALUATION_SECONDS}s",
             },
-            "rule_files": [str(self.directory / "rules" / "*.yml")],
+            "rule_files": [str(self.directory / "rules" / "rules.yml")],
             "alerting": {
                 "alertmanagers": [{"static_configs": [{"targets": [f"{HOST}:{self.ports.alertmanager}"]}]}]
             },
