@@ -23,7 +23,7 @@ from typing import Any
 import pytest
 import yaml
 
-from dashboard.processes import Child, free_port
+from dashboard.processes import Child, free_port, port_is_free
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -48,6 +48,15 @@ def program(name: str) -> str:
             pytest.fail(reason)
         pytest.skip(reason)
     return found
+
+
+def free_base() -> int:
+    """The first of five free neighbouring ports, as a demo wants them."""
+    for _ in range(50):
+        base = free_port()
+        if base < 65_000 and all(port_is_free(port) for port in range(base, base + 5)):
+            return base
+    pytest.fail("no five free neighbouring ports")
 
 
 def wait_until(condition: Callable[[], Any], seconds: float = 20.0, what: str = "") -> Any:

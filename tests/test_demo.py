@@ -20,16 +20,6 @@ from dashboard.processes import Child, Identity, answers, port_is_free
 from tests import services
 
 
-def free_base() -> int:
-    """The first of five free neighbouring ports."""
-    return services.wait_until(
-        lambda: next(
-            (base for _ in range(50) if not Ports.following(base := services.free_port()).taken()), None
-        ),
-        what="five free neighbouring ports",
-    )
-
-
 class RunningDemo:
     """`moe-dashboard demo` in a process of its own, its output read as it comes."""
 
@@ -78,7 +68,7 @@ def directory(tmp_path: Path) -> Path:
 @pytest.fixture
 def taken_port() -> Iterator[int]:
     with socket.socket() as server:
-        server.bind(("127.0.0.1", free_base() + 3))
+        server.bind(("127.0.0.1", services.free_base() + 3))
         server.listen()
         yield server.getsockname()[1]
 
@@ -103,7 +93,7 @@ def test_ports_follow_the_base_so_that_two_demos_do_not_meet():
 def test_a_missing_program_is_named_with_the_way_to_get_it(directory, monkeypatch):
     monkeypatch.setenv("PATH", "/nonexistent")
     with pytest.raises(CannotStart, match="apt-get install prometheus prometheus-alertmanager"):
-        Demo(directory, Ports.following(free_base())).start()
+        Demo(directory, Ports.following(services.free_base())).start()
 
 
 def test_what_a_killed_demo_left_behind_is_cleared_up_but_a_reused_pid_is_not(directory):
@@ -123,7 +113,7 @@ def test_what_a_killed_demo_left_behind_is_cleared_up_but_a_reused_pid_is_not(di
         }
         (directory / "state.json").write_text(json.dumps(state))
         said: list[str] = []
-        Demo(directory, Ports.following(free_base()), say=said.append)._clear_leftovers()
+        Demo(directory, Ports.following(services.free_base()), say=said.append)._clear_leftovers()
         services.wait_until(lambda: not left.running, 5, "the leftover to end")
         assert bystander.running
         assert said == [f"Stopping router (pid {me.pid}), left behind by an earlier demo"]
@@ -133,13 +123,13 @@ def test_what_a_killed_demo_left_behind_is_cleared_up_but_a_reused_pid_is_not(di
 def test_a_torn_state_file_is_no_reason_not_to_start(directory, torn):
     directory.mkdir()
     (directory / "state.json").write_text(torn)
-    Demo(directory, Ports.following(free_base()), say=lambda _: None)._clear_leftovers()
+    Demo(directory, Ports.following(services.free_base()), say=lambda _: None)._clear_leftovers()
 
 
 @pytest.mark.services
 @pytest.mark.timeout(400)
 def test_the_demo_comes_up_refuses_a_twin_dies_completely_and_starts_again(directory):
-    demo = RunningDemo(directory, free_base())
+    demo = RunningDemo(directory, services.free_base())
     demo.wait_until_up()
     processes = demo.processes()
     assert set(processes) == {"Alertmanager", "Prometheus", "exporter", "router", "dashboard"}
@@ -173,7 +163,7 @@ def test_the_demo_comes_up_refuses_a_twin_dies_completely_and_starts_again(direc
 
 @pytest.mark.services
 def test_a_router_that_cannot_start_is_named_with_the_end_of_its_log(directory):
-    demo = RunningDemo(directory, free_base(), "--router-args=--no-such-flag")
+    demo = RunningDemo(directory, services.free_base(), "--router-args=--no-such-flag")
     began = time.monotonic()
     services.wait_until(lambda: demo.process.poll() is not None, 120, "the demo to give up")
     assert demo.end(signal.SIGCONT) == 1
