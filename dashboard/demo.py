@@ -18,18 +18,18 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from types import FrameType, TracebackType
 from typing import IO, NoReturn, Self
 
 import yaml
 
-from dashboard.processes import Child, ChildFailed, Identity, answers, listener, port_is_free
+from dashboard.ports import HOST, Ports
+from dashboard.processes import Child, ChildFailed, Identity, answers
 from dashboard.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[1]
-HOST = "127.0.0.1"
 
 SCRAPE_SECONDS = 2
 EVALUATION_SECONDS = 5
@@ -40,26 +40,6 @@ PACE_SECONDS = (
 
 class CannotStart(Exception):
     """The demo cannot start; the message says what is in the way and what to do about it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Ports:
-    """Where each process listens."""
-
-    dashboard: int
-    router: int
-    exporter: int
-    prometheus: int
-    alertmanager: int
-
-    @classmethod
-    def following(cls, base: int) -> Self:
-        """`base` for the dashboard, and the four after it."""
-        return cls(base, base + 1, base + 2, base + 3, base + 4)
-
-    def taken(self) -> list[tuple[str, int]]:
-        """(who wants it, port) for each port somebody else listens on."""
-        return [(name, port) for name, port in asdict(self).items() if not port_is_free(port, HOST)]
 
 
 class Demo:
@@ -304,7 +284,7 @@ class Demo:
             lock.close()
             raise CannotStart(
                 f"Port {self.ports.dashboard} is in use by a demo that already runs (pid {owner}): {self.url}. "
-                + _another_port(self.ports.dashboard)
+                + self._other_ports()
             ) from why
         lock.truncate(0)
         lock.write(str(os.getpid()))
@@ -312,16 +292,13 @@ class Demo:
         self._lock = lock  # held as long as it is open, so as long as we live
 
     def _require_ports(self) -> None:
-        taken = self.ports.taken()
-        if not taken:
-            return
-        sentences = []
-        for name, port in taken:
-            by = listener(port)
-            sentence = f"Port {port}, wanted for the {name}, is in use" + (f" by {by}" if by else "")
-            what = _who_answers(port)
-            sentences.append(sentence + (f"; http://{HOST}:{port} answers as {what}." if what else "."))
-        raise CannotStart(" ".join([*sentences, _another_port(self.ports.dashboard)]))
+        objections = self.ports.objections()
+        if objections:
+            raise CannotStart(" ".join([*objections, self._other_ports()]))
+
+    def _other_ports(self) -> str:
+        free = self.ports.alternative() or "…"
+        return f"Choose others with `make demo PORT={free}` (or `moe-dashboard demo --port {free}`)."
 
     def _remember(self) -> None:
         """Write down who was started, so that a next demo can clear up after one that was killed."""
@@ -442,25 +419,6 @@ def _programs() -> dict[str, str]:
     if prometheus is None or alertmanager is None or advice:
         raise CannotStart(" ".join(advice))
     return {"prometheus": prometheus, "alertmanager": alertmanager}
-
-
-def _another_port(base: int) -> str:
-    free = next((port for port in range(base + 100, 65_000, 100) if not Ports.following(port).taken()), None)
-    chosen = f"PORT={free}" if free else "PORT=…"
-    return f"Choose others with `make demo {chosen}` (or `moe-dashboard demo --port {free or '…'}`)."
-
-
-def _who_answers(port: int) -> str | None:
-    """What a server on this port is, if it is one of ours; None if it is something else or mute."""
-    for path, what in (
-        ("/livez", "a dashboard"),
-        ("/api/v1/status/buildinfo", "a Prometheus"),
-        ("/api/v2/status", "an Alertmanager"),
-        ("/metrics", "a metrics exporter"),
-    ):
-        if answers(f"http://{HOST}:{port}{path}"):
-            return what
-    return None
 
 
 def _say(line: str) -> None:

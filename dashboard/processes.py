@@ -1,6 +1,6 @@
 """Starting, watching and stopping child processes so that none outlives its parent.
 
-Knows processes, ports and log files. Knows nothing of Prometheus, the router or what a page shows;
+Knows processes and log files. Knows nothing of Prometheus, the router or what a page shows;
 `dashboard.demo` and the tests say what to start. Linux only where it matters: a child asks the kernel
 to be killed when its parent dies (prctl(2), PR_SET_PDEATHSIG), which no other system offers.
 """
@@ -8,7 +8,6 @@ to be killed when its parent dies (prctl(2), PR_SET_PDEATHSIG), which no other s
 import contextlib
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -18,8 +17,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
-
-import psutil
 
 # Runs in the new process, before the program replaces it: a tiny interpreter instead of preexec_fn,
 # which is not safe in a process that has threads. If the parent died in between, nobody is left to ask.
@@ -62,39 +59,6 @@ class Identity:
     def alive(self) -> bool:
         """Whether this very process still runs."""
         return Identity.of(self.pid) == self
-
-
-def free_port(host: str = "127.0.0.1") -> int:
-    """A TCP port nobody listens on now; the kernel chooses."""
-    with socket.socket() as probe:
-        probe.bind((host, 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
-def port_is_free(port: int, host: str = "127.0.0.1") -> bool:
-    """Whether a server could listen on `port` now; a connection of the past in TIME_WAIT does not count."""
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError:
-            return False
-        return True
-
-
-def listener(port: int) -> str | None:
-    """Who listens on `port`, as "name (pid 123)"; None where the system does not tell us."""
-    try:
-        connections = psutil.net_connections(kind="tcp")
-    except (psutil.Error, OSError):
-        return None
-    for connection in connections:
-        here = connection.status == psutil.CONN_LISTEN and connection.laddr and connection.laddr.port == port
-        if here and connection.pid:
-            with contextlib.suppress(psutil.Error):
-                return f"{psutil.Process(connection.pid).name()} (pid {connection.pid})"
-    return None
 
 
 def answers(url: str, timeout_seconds: float = 1.0) -> bool:

@@ -23,7 +23,8 @@ from typing import Any
 import pytest
 import yaml
 
-from dashboard.processes import Child, free_port, port_is_free
+from dashboard.ports import free_port, port_is_free
+from dashboard.processes import Child
 
 ROOT = Path(__file__).resolve().parents[1]
 

@@ -15,8 +15,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from dashboard.demo import CannotStart, Demo, Ports
-from dashboard.processes import Child, Identity, answers, port_is_free
+from dashboard.demo import CannotStart, Demo
+from dashboard.ports import Ports, port_is_free
+from dashboard.processes import Child, Identity, answers
 from tests import services
 
 

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser
 
-from dashboard.demo import Demo, Ports
+from dashboard.demo import Demo
+from dashboard.ports import Ports
 from tests import services
 from tests.browser.screen import Screen, chromium, screen
 
