@@ -15,11 +15,11 @@ from dashboard.catalogue import (
 )
 from dashboard.catalogue.spec import Alert, Curves, Metric, Panel, Recording
 
-_DOMAINS = (evolution, experts, inference, training, hardware, benchmark, monitoring, application)
+DOMAINS = (evolution, experts, inference, training, hardware, benchmark, monitoring, application)
 
 
 def _all(attribute: str) -> tuple[object, ...]:
-    return tuple(item for domain in _DOMAINS for item in getattr(domain, attribute, ()))
+    return tuple(item for domain in DOMAINS for item in getattr(domain, attribute, ()))
 
 
 METRICS: tuple[Metric, ...] = tuple(item for item in _all("METRICS") if isinstance(item, Metric))

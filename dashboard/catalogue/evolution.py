@@ -234,7 +234,7 @@ FITNESS_NAN = Alert(
   or label_replace(abs({BEST}) == Inf, "metric", "{BEST}", "", "")
   or label_replace({NONFINITE} > 0, "metric", "{NONFINITE}", "", "")
 )
-{joins.UNLESS_RESTING}""",
+unless on ({joins.RUN}) {RUN_STATE}{{state=~"finished|paused"}} == 1""",
     lasting="0s",
     severity="critical",
     component="evolution",

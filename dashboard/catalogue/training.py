@@ -57,7 +57,7 @@ LOSS_NAN = Alert(
     # Only NaN differs from itself.
     when=f"""({LOSS} != {LOSS} or abs({LOSS}) == Inf)
 {joins.UNLESS_RESTING}""",
-    lasting="0s",
+    lasting="1m",
     severity="critical",
     component="training",
     summary="Training loss is not a number (run {{ or $labels.run_id `-` }})",
