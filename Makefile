@@ -13,10 +13,10 @@ export PYTHON TORCH_INDEX
 python := .venv/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench clean
+.PHONY: help demo test check bench generate clean
 
 help:  ## show this
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo:  ## start the example router and everything around it; PORT=8601 ROUTER_ARGS="--mutation-rate 0"
 	@.ci/bootstrap demo
@@ -32,11 +32,19 @@ check:  ## lint, types, import contracts, generated files fresh
 	$(python) -m ruff check .
 	$(python) -m mypy
 	.venv/bin/lint-imports
-	$(python) -m pytest -q -k fresh tests
+	$(python) -m pytest -q -k "fresh and not refresh"
 
 bench:  ## print the speed table of this machine
 	@.ci/bootstrap test
 	$(python) -m tests.benchmarks $(BENCH_ARGS)
+
+generate:  ## rewrite what is generated: deploy/, docs/metrics.md, the settings in the README
+	@.ci/bootstrap test
+	.venv/bin/moe-dashboard export rules -o deploy/prometheus
+	.venv/bin/moe-dashboard export alertmanager -o deploy/alertmanager
+	.venv/bin/moe-dashboard export grafana -o deploy/grafana
+	.venv/bin/moe-dashboard export metrics -o docs
+	$(python) -m tests.readme
 
 clean:  ## remove the virtual environment, caches and the demo's data
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis build dist var/demo
