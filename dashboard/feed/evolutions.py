@@ -1,0 +1,146 @@
+"""One run's evolution, looked up: raw samples from Prometheus, the log from the runs directory, joined on the axis."""
+
+import threading
+import time
+from collections import OrderedDict
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from collectors.prometheus import RawSeries
+from collectors.runs import RunsDirectory
+from collectors.unavailable import Unavailable
+from dashboard.feed import axis, query
+from dashboard.feed.answer import Asked
+from dashboard.feed.runs import Run
+from dashboard.feed.scrapes import Scrapes
+from dashboard.feed.source import Source
+
+_RUNS_KEPT = 24
+
+
+class Evolutions:
+    """Evolutions by run. Samples once read are kept; a later look reads what came since, with the settling overlap."""
+
+    def __init__(
+        self, source: Source, scrapes: Scrapes, runs: RunsDirectory | None, settle_seconds: float = 60.0
+    ) -> None:
+        self._source, self._scrapes, self._runs = source, scrapes, runs
+        self._settle_seconds = settle_seconds
+        self._guard = threading.Lock()
+        self._kept: OrderedDict[str, _Samples] = OrderedDict()
+
+    def look(self, run: Run, start: float, end: float) -> axis.Evolution:
+        """The run between two unix times."""
+        unavailable: list[Unavailable] = []
+        asked: tuple[Asked, ...] = ()
+        seen, looked_at = axis.scraped([]), None
+        if "prometheus" in run.sources or "log" not in run.sources:
+            try:
+                series, starts, asked = self._scraped(run, start, end)
+                seen, looked_at = axis.scraped(series, starts), self._source.clock()
+            except Unavailable as why:
+                unavailable.append(why)
+        log = None
+        if "log" in run.sources and self._runs is not None:
+            try:
+                whole = axis.logged(self._runs.generations(run.run_id))
+                log = whole[whole["time"].between(start, end)]
+                looked_at = looked_at or self._source.clock()
+            except Unavailable as why:
+                unavailable.append(why)
+        frame, segments, disagreements = axis.joined(seen, log, run.started_at)
+        said = axis.coverage(
+            frame,
+            len(seen) if axis.GENERATION in seen else 0,
+            log=log is not None and not log.empty,
+            scrape_seconds=self._scrapes.seconds() if self._source.prometheus is not None else None,
+        )
+        if disagreements:
+            said += f" Log and Prometheus disagree on {disagreements} of them."
+        return axis.Evolution(run, frame, segments, said, disagreements, tuple(unavailable), looked_at, asked)
+
+    def _scraped(
+        self, run: Run, start: float, end: float
+    ) -> tuple[list[RawSeries], list[RawSeries], tuple[Asked, ...]]:
+        who = (
+            f"run_id={query.quoted(run.run_id)}"
+            if run.labelled
+            else f'run_id="",instance={query.quoted(run.run_id)}'
+        )
+        names = "|".join((axis.GENERATION, *axis.NAMES))
+        selector = f'{{__name__=~"{names}",{who}}}'
+        began = time.monotonic()
+        series = self._samples(selector, start, end)
+        instances = sorted({one.labels.get("instance", "") for one in series})
+        starts: list[RawSeries] = []
+        if instances:
+            either = query.fill("$instance", instance=instances[0]) if len(instances) == 1 else None
+            matcher = either or "|".join(query.fill("$instance", instance=instance) for instance in instances)
+            starts = self._samples(f'process_start_time_seconds{{instance=~"{matcher}"}}', start, end)
+        count = sum(len(one.times) for one in series)
+        return (
+            series,
+            starts,
+            (
+                Asked(
+                    f"{selector}[{query.duration(round(end - start))}]", None, count, time.monotonic() - began
+                ),
+            ),
+        )
+
+    def _samples(self, selector: str, start: float, end: float) -> list[RawSeries]:
+        with self._guard:
+            samples = self._kept.setdefault(selector, _Samples())
+            self._kept.move_to_end(selector)
+            while len(self._kept) > _RUNS_KEPT:
+                self._kept.popitem(last=False)
+        with samples.guard:
+            cut = samples.read_to - self._settle_seconds
+            if samples.read_from <= start and cut > start and samples.read_to <= end:
+                new = self._source.ask(lambda prometheus: prometheus.raw(selector, end - cut, end))
+                samples.append(new, cut, end)
+            elif not (samples.read_from <= start and end <= samples.read_to - self._settle_seconds):
+                new = self._source.ask(lambda prometheus: prometheus.raw(selector, end - start, end))
+                samples.replace(new, start, end)
+            return samples.between(start, end)
+
+
+@dataclass(slots=True)
+class _Samples:
+    """Raw samples of one selector between two times."""
+
+    guard: threading.Lock = field(default_factory=threading.Lock)
+    read_from: float = np.inf
+    read_to: float = -np.inf
+    series: dict[frozenset[tuple[str, str]], RawSeries] = field(default_factory=dict)
+
+    def replace(self, new: list[RawSeries], start: float, end: float) -> None:
+        self.series = {frozenset(one.labels.items()): one for one in new}
+        self.read_from, self.read_to = start, end
+
+    def append(self, new: list[RawSeries], cut: float, end: float) -> None:
+        """Take the samples after `cut` from the new look: Prometheus 2 includes a range's left end, Prometheus 3 does not."""
+        fresh = {frozenset(one.labels.items()): one for one in new}
+        for key in self.series.keys() | fresh.keys():
+            old, late = self.series.get(key), fresh.get(key)
+            times, values = [], []
+            if old is not None:
+                kept = old.times <= cut
+                times.append(old.times[kept])
+                values.append(old.values[kept])
+            if late is not None:
+                kept = late.times > cut
+                times.append(late.times[kept])
+                values.append(late.values[kept])
+            labels = (late or old).labels  # type: ignore[union-attr]  # one of the two is there
+            self.series[key] = RawSeries(labels, np.concatenate(times), np.concatenate(values))
+        self.read_to = end
+
+    def between(self, start: float, end: float) -> list[RawSeries]:
+        found = []
+        for one in self.series.values():
+            low, high = np.searchsorted(one.times, [start, end + 1e-9])
+            if high > low:
+                found.append(RawSeries(one.labels, one.times[low:high], one.values[low:high]))
+        return found

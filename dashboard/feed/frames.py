@@ -1,0 +1,78 @@
+"""From series to a panel's frame: legends, order, one column a series. Pure."""
+
+import re
+from collections.abc import Sequence
+
+import pandas as pd
+
+from dashboard.feed.answer import Answer, Asked
+from dashboard.feed.ranges import Known
+
+_HOLE = re.compile(r"\{([a-zA-Z_][a-zA-Z0-9_]*)\}")
+
+
+def answer(parts: Sequence[tuple[str, str, Known]]) -> Answer:
+    """One Answer of several (legend, promql, what is known) on the same grid, or on grids one step apart after a failure."""
+    columns: list[str] = []
+    labels: list[dict[str, str]] = []
+    pieces = []
+    for legend, _, known in parts:
+        if not known.labels:
+            continue
+        names = [_named(legend, series) for series in known.labels]
+        order = sorted(range(len(names)), key=lambda row, names=names: natural(names[row]))  # type: ignore[misc]  # bound now
+        columns += [names[row] for row in order]
+        labels += [known.labels[row] for row in order]
+        values = known.values if order == list(range(len(order))) else known.values[order]
+        pieces.append(pd.DataFrame(values.T, index=_index(known), copy=False))
+    frame = pieces[0] if len(pieces) == 1 else pd.concat(pieces, axis=1) if pieces else Answer().frame
+    frame.columns = pd.Index(_unique(columns, labels), dtype=object)
+    looks = [known.looked_at for _, _, known in parts]
+    return Answer(
+        frame=frame,
+        labels=tuple(labels),
+        step_seconds=float(max(known.grid.step for _, _, known in parts)),
+        looked_at=None if None in looks else min(look for look in looks if look is not None),
+        unavailable=next((known.unavailable for _, _, known in parts if known.unavailable is not None), None),
+        asked=tuple(
+            Asked(promql, float(known.grid.step), known.samples, known.seconds, known.warnings)
+            for _, promql, known in parts
+        ),
+    )
+
+
+def natural(text: str) -> list[tuple[int, int, str]]:
+    """Sort key in which 2 stands before 10."""
+    return [
+        (0, int(piece), "") if piece.isdigit() else (1, 0, piece)
+        for piece in re.split(r"(\d+)", text)
+        if piece
+    ]
+
+
+def _index(known: Known) -> pd.DatetimeIndex:
+    return pd.DatetimeIndex(known.times.astype("datetime64[s]"), tz="UTC")
+
+
+def _named(legend: str, labels: dict[str, str]) -> str:
+    text = _HOLE.sub(lambda hole: labels.get(hole[1], ""), legend)
+    return re.sub(r"\s+", " ", text).strip() or labels.get("__name__", "value")
+
+
+def _unique(names: list[str], labels: list[dict[str, str]]) -> list[str]:
+    """Tell apart series with the same legend by the labels in which they differ."""
+    groups: dict[str, list[int]] = {}
+    for at, name in enumerate(names):
+        groups.setdefault(name, []).append(at)
+    if len(groups) == len(names):
+        return names
+    unique = list(names)
+    for name, places in groups.items():
+        if len(places) == 1:
+            continue
+        keys = sorted({key for at in places for key in labels[at]})
+        differing = [key for key in keys if len({labels[at].get(key) for at in places}) > 1]
+        for number, at in enumerate(places):
+            said = ", ".join(f"{key}={labels[at].get(key, '')}" for key in differing)
+            unique[at] = f"{name} ({said or number + 1})"
+    return unique

@@ -1,0 +1,192 @@
+"""The experts' loads of one run, looked up: from Prometheus on the window's grid, or from the run's log where it alone knows."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from collectors.runs import RunsDirectory
+from collectors.unavailable import Unavailable
+from dashboard.catalogue import evolution, experts
+from dashboard.feed import axis, query
+from dashboard.feed.answer import Asked
+from dashboard.feed.experts import ExpertLoads, Floats, scale_of, shares
+from dashboard.feed.frames import natural
+from dashboard.feed.ranges import Known, Question, Ranges
+from dashboard.feed.runs import Run
+from dashboard.feed.window import MOST_COLUMNS, Grid, Window
+
+_SERIES_AT_ONCE = 16_384  # more experts than this, over all layers, are looked at one layer at a time
+
+
+class Loads:
+    """Loads by run."""
+
+    def __init__(
+        self,
+        ranges: Ranges,
+        runs: RunsDirectory | None,
+        instant: Callable[[str], list[tuple[dict[str, str], float]]],
+        scale: str = "auto",
+    ) -> None:
+        self._ranges, self._runs, self._instant, self._scale = ranges, runs, instant, scale
+
+    def look(self, run: Run, window: Window, grid: Grid, layer: str | None = None) -> ExpertLoads:
+        """The run on this grid; `layer` asks for one layer alone."""
+        known: ExpertLoads | None = None
+        if "prometheus" in run.sources or "log" not in run.sources:
+            known = self._scraped(run, window, grid, layer)
+            if known.load and known.unavailable is None:
+                return known
+        if "log" in run.sources and self._runs is not None:
+            try:
+                told = self._logged(run, grid, layer)
+            except Unavailable as why:
+                told = ExpertLoads(run.run_id, unavailable=why)
+            if told.load or known is None:
+                return told
+        return known or ExpertLoads(run.run_id)
+
+    def _scraped(self, run: Run, window: Window, grid: Grid, layer: str | None) -> ExpertLoads:
+        who = (
+            f"run_id={query.quoted(run.run_id)}"
+            if run.labelled
+            else f'run_id="",instance={query.quoted(run.run_id)}'
+        )
+        layers = [layer] if layer is not None else self._layers(who, grid)
+        loaded = layers if layer is not None or self._fits(who) else layers[:1]
+        of_layers = (
+            "" if len(loaded) == len(layers) and layer is None else f",layer={query.quoted(loaded[0])}"
+        )
+        loads = Question(f"{experts.UTILIZATION}{{{who}{of_layers}}}", grid, window.live)
+        generation = Question(f"{evolution.GENERATION}{{{who}}}", grid, window.live)
+        answers = self._ranges.look([loads, generation])
+        known, generations = answers[loads], answers[generation]
+        if not known.labels:
+            tokens = Question(
+                f"sum by (layer, expert_id) (rate({experts.TOKENS}{{{who}{of_layers}}}[{query.duration(4 * grid.step)}]))",
+                grid,
+                window.live,
+            )
+            counted = self._ranges.look([tokens])[tokens]
+            known = counted if counted.labels else known
+            loads = tokens if counted.labels else loads
+        blocks, names = _blocks(known)
+        when = known.times
+        steps = np.full(len(when), np.nan)
+        if generations.labels and generations.grid == known.grid:
+            steps = np.nanmax(np.where(np.isnan(generations.values), -np.inf, generations.values), axis=0)
+            steps[~np.isfinite(steps)] = np.nan
+        asked = (Asked(loads.promql, float(known.grid.step), known.samples, known.seconds, known.warnings),)
+        return self._told(
+            run,
+            tuple(layers),
+            blocks,
+            names,
+            when,
+            steps,
+            "prometheus",
+            known.looked_at,
+            known.unavailable,
+            asked,
+        )
+
+    def _layers(self, who: str, grid: Grid) -> list[str]:
+        del grid
+        found = self._instant(f"count by (layer) ({experts.UTILIZATION}{{{who}}})")
+        return sorted({labels.get("layer", "") for labels, _ in found}, key=natural) or [""]
+
+    def _fits(self, who: str) -> bool:
+        found = self._instant(f"count by (layer) ({experts.UTILIZATION}{{{who}}})")
+        return sum(count for _, count in found) <= _SERIES_AT_ONCE
+
+    def _logged(self, run: Run, grid: Grid, layer: str | None) -> ExpertLoads:
+        assert self._runs is not None  # noqa: S101  # look() has seen to it
+        log = self._runs.generations(run.run_id)
+        if str(experts.UTILIZATION) not in log.labelled:
+            return ExpertLoads(run.run_id, source="log")
+        table = axis.logged(log)
+        rows = np.flatnonzero(table["time"].between(grid.start, grid.end + grid.step).to_numpy())
+        if len(rows) > MOST_COLUMNS:
+            rows = rows[np.linspace(0, len(rows) - 1, MOST_COLUMNS).round().astype(int)]
+        said = self._runs.labelled(run.run_id, str(experts.UTILIZATION), rows)
+        tables = [_by_layer(one) if one is not None else {} for one in said]
+        layers = sorted({name for one in tables for name in one}, key=natural)
+        names: dict[str, tuple[str, ...]] = {}
+        blocks: dict[str, Floats] = {}
+        for name in layers if layer is None else [layer]:
+            there = sorted({expert for one in tables for expert in one.get(name, {})}, key=natural)
+            names[name] = tuple(there)
+            blocks[name] = np.array(
+                [[_float(one.get(name, {}).get(expert)) for one in tables] for expert in there], np.float64
+            ).reshape(len(there), len(rows))
+        return self._told(
+            run, tuple(layers), blocks, names, table["time"].to_numpy()[rows], table[axis.GENERATION].to_numpy()[rows],
+            "log", None, None, (),
+        )  # fmt: skip
+
+    def _told(
+        self,
+        run: Run,
+        layers: tuple[str, ...],
+        blocks: dict[str, Floats],
+        names: dict[str, tuple[str, ...]],
+        times: Floats,
+        generations: Floats,
+        source: Any,
+        looked_at: float | None,
+        unavailable: Unavailable | None,
+        asked: tuple[Asked, ...],
+    ) -> ExpertLoads:
+        top_k = run.config.get("top_k", "")
+        scale, said = scale_of(blocks, int(top_k) if top_k.isdigit() else None, self._scale)
+        share = {name: shares(block) for name, block in blocks.items()}
+        return ExpertLoads(
+            run_id=run.run_id,
+            layers=layers,
+            experts=names,
+            times=times,
+            generations=generations,
+            load={name: block * len(block) for name, block in share.items()},
+            share=share,
+            scale=scale,
+            scale_said=said,
+            source=source,
+            looked_at=looked_at,
+            unavailable=unavailable,
+            asked=asked,
+        )
+
+
+def _blocks(known: Known) -> tuple[dict[str, Floats], dict[str, tuple[str, ...]]]:
+    """Rows of an answer → (experts, points) by layer, experts in numeric order; replicas of one expert are averaged."""
+    rows: dict[str, dict[str, list[int]]] = {}
+    for row, labels in enumerate(known.labels):
+        rows.setdefault(labels.get("layer", ""), {}).setdefault(labels.get("expert_id", ""), []).append(row)
+    blocks, names = {}, {}
+    for layer in sorted(rows, key=natural):
+        ordered = sorted(rows[layer], key=natural)
+        names[layer] = tuple(ordered)
+        if all(len(rows[layer][expert]) == 1 for expert in ordered):
+            blocks[layer] = known.values[[rows[layer][expert][0] for expert in ordered]]
+        else:
+            blocks[layer] = np.array([_mean(known.values[rows[layer][expert]]) for expert in ordered])
+    return blocks, names
+
+
+def _mean(values: Floats) -> Floats:
+    """Mean over rows of what is there, NaN where nothing is."""
+    there = ~np.isnan(values)
+    count = there.sum(axis=0)
+    return np.where(count > 0, np.where(there, values, 0.0).sum(axis=0) / np.maximum(count, 1), np.nan)
+
+
+def _by_layer(said: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """{"0": 0.1} or {"0": {"0": 0.1}} → by layer; a run without layers has the one named ""."""
+    if all(isinstance(value, dict) for value in said.values()):
+        return said
+    return {"": said}
+
+
+def _float(value: object) -> float:
+    return float(value) if isinstance(value, int | float) else float("nan")
