@@ -1,0 +1,85 @@
+"""A SQLite index of the runs that ended, so that a list of thousands opens no thousand files.
+
+Only a cache: the run directories are the truth. A database that is locked, damaged or from a newer
+version is left alone, and the list is read from the directories instead.
+"""
+
+import json
+import sqlite3
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import asdict
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from dashboard.benchmark.runs import RunSummary
+
+SCHEMA = 1
+
+_TIMES = ("created_at", "started_at", "ended_at")
+
+
+class Index:
+    """The index of one data directory. Every call opens and closes it: callers live in many threads and processes."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def read(self, run_ids: Sequence[str]) -> "dict[str, RunSummary]":
+        """What is known of these runs; empty when the index cannot be read."""
+        from dashboard.benchmark.runs import RunSummary
+
+        if not self._path.exists():
+            return {}
+        wanted = set(run_ids)
+        try:
+            with closing(self._connect()) as database:
+                rows = database.execute("SELECT run_id, summary FROM run").fetchall()
+        except (sqlite3.Error, IndexFromTheFuture):
+            return {}
+        found = {}
+        for run_id, text in rows:
+            if run_id in wanted:
+                plain: dict[str, Any] = json.loads(text)
+                for name in _TIMES:
+                    plain[name] = None if plain[name] is None else datetime.fromisoformat(plain[name])
+                found[run_id] = RunSummary(**plain)
+        return found
+
+    def write(self, summary: "RunSummary") -> None:
+        """Remember a run that ended; not being able to is no error."""
+        plain = asdict(summary)
+        for name in _TIMES:
+            plain[name] = None if plain[name] is None else plain[name].isoformat()
+        try:
+            with closing(self._connect()) as database, database:
+                database.execute(
+                    "INSERT OR REPLACE INTO run (run_id, target, state, summary) VALUES (?, ?, ?, ?)",
+                    (summary.run_id, summary.target, summary.state, json.dumps(plain)),
+                )
+        except (sqlite3.Error, IndexFromTheFuture):
+            return
+
+    def _connect(self) -> sqlite3.Connection:
+        database = sqlite3.connect(self._path, timeout=0.5)
+        try:
+            version = database.execute("PRAGMA user_version").fetchone()[0]
+            if version not in (0, SCHEMA):
+                raise IndexFromTheFuture  # noqa: TRY301 (the connection must be closed on this way out too)
+            if version == 0:
+                with database:
+                    database.execute(
+                        "CREATE TABLE IF NOT EXISTS run (run_id TEXT PRIMARY KEY, target TEXT NOT NULL, "
+                        "state TEXT NOT NULL, summary TEXT NOT NULL)"
+                    )
+                    database.execute(f"PRAGMA user_version = {SCHEMA}")
+        except BaseException:
+            database.close()
+            raise
+        return database
+
+
+class IndexFromTheFuture(Exception):
+    """A newer version of the dashboard wrote the index; it is left as it is."""

@@ -1,0 +1,409 @@
+"""Benchmarks as pages and the command line see them: choose a target, start, watch, cancel, look back.
+
+Starting hands over to a detached supervisor; nothing here measures, waits or keeps a thread. What a run's
+state is, its directory says; this object can be thrown away and made again at any time.
+"""
+
+import hashlib
+import os
+import re
+import secrets
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from dashboard.benchmark import environment, gpu, lease, processes, targets
+from dashboard.benchmark.directory import TERMINAL, RunDirectory, State
+from dashboard.benchmark.index import Index
+from dashboard.benchmark.progress import Progress, follow
+from dashboard.benchmark.spec import PROFILES, Cell, Device, Profile, Side, Spec, SpecError, cells
+from dashboard.benchmark.targets import Target
+
+_RUN_ID = re.compile(r"\d{8}T\d{6}Z-[a-z0-9-]{1,40}-[a-z]{1,20}-[0-9a-f]{6}")
+_START_WITHIN_SECONDS = 30.0
+
+
+class CannotStart(Exception):
+    """A run was not started; the message says why and what would help. Nothing was left behind."""
+
+
+class NoSuchRun(KeyError):
+    """No run has this id."""
+
+    def __str__(self) -> str:
+        return f"there is no benchmark run {self.args[0]!r}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunSummary:
+    """One line of the list of runs. Times are aware UTC; None is not known or not yet."""
+
+    run_id: str
+    target: str
+    profile: str
+    device: str  # "cpu" or "cuda"
+    device_name: str
+    owner: str
+    state: State
+    sentence: str  # why it ended as it did; empty while it runs and when it is done
+    created_at: datetime
+    started_at: datetime | None
+    ended_at: datetime | None
+    p50_seconds: float | None  # of the headline cell
+    samples_per_second: float | None
+    headline: str  # which cell that is
+    spec_hash: str
+    env_key: str
+    failed_cells: int
+
+    @property
+    def shown_state(self) -> str:
+        """The state in the words a person reads."""
+        return "died" if self.state == "lost" else self.state
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunView:
+    """One run, as far as it is now."""
+
+    summary: RunSummary
+    state: State
+    progress: Progress
+    error: str  # "<state>: <sentence>", then the tail of the details; empty unless it ended badly
+    cancel_asked_by: str | None
+    report: dict[str, Any] | None  # schema in `results`
+
+
+class Benchmarks:
+    """The benchmarks of one data directory.
+
+    Args:
+        data_dir: runs live in its `benchmarks/`.
+        targets: names the operator allows, in the order they are shown.
+        runs_dir: where observed routers write, for the target `observed-router`.
+        lease_dir: where every dashboard of this host meets to share devices.
+    """
+
+    def __init__(
+        self,
+        data_dir: Path,
+        targets: Sequence[str] = ("reference-moe", "observed-router"),
+        runs_dir: Path | None = None,
+        lease_dir: Path = lease.DIRECTORY,
+    ) -> None:
+        self._root = data_dir.absolute() / "benchmarks"
+        self._names = tuple(dict.fromkeys(targets))
+        self._runs_dir = runs_dir
+        self._lease_dir = lease_dir.absolute()
+        self._index = Index(self._root / "index.sqlite")
+        self._swept: set[str] = set()
+
+    def targets(self) -> tuple[Target, ...]:
+        """Every configured target, and whether it can run now."""
+        return tuple(targets.resolve(name, self._runs_dir) for name in self._names)
+
+    def start(
+        self,
+        target: str,
+        profile: str = "quick",
+        device: str = "auto",
+        owner: str = "",
+        idempotency_key: str = "",
+        sides: tuple[Side, ...] = (),
+        adjust: Profile | None = None,
+    ) -> str:
+        """Start a run and return its id at once; it runs on without us.
+
+        Args:
+            device: "auto", "cpu", "cuda", or the UUID of a GPU.
+            idempotency_key: the same key gives the same run: a double click starts one.
+            sides: two working trees to alternate; what `rebaseline` uses.
+            adjust: a profile of the caller's own making instead of a shipped one.
+
+        Raises:
+            CannotStart: not a configured target, not available now, no such device, or no room.
+        """
+        chosen = self._target(target)
+        if adjust is None and profile not in PROFILES:
+            raise CannotStart(f"There is no profile {profile!r}; there are {', '.join(PROFILES)}.")
+        where = self._device(device)
+        asked = adjust or PROFILES[profile]
+        now = datetime.now(UTC)
+        word = re.sub(r"[^a-z0-9]+", "-", target.lower()).strip("-")[:40]
+        run_id = f"{now:%Y%m%dT%H%M%SZ}-{word}-{asked.name}-{secrets.token_hex(3)}"
+        spec = Spec(
+            run_id=run_id,
+            target=target,
+            factory=chosen.factory,
+            profile=asked,
+            device=where,
+            cells=self._cells(chosen, profile, where),
+            created_at=now.isoformat(),
+            mark=f"{run_id}-{secrets.token_hex(8)}",
+            lease_directory=str(self._lease_dir),
+            working_directory=str(Path.cwd()),
+            arguments=chosen.arguments,
+            owner=owner,
+            sides=sides,
+        )
+        try:
+            self._root.mkdir(parents=True, exist_ok=True)
+            earlier = self._claim(idempotency_key, run_id)
+            if earlier is not None:
+                return earlier
+            self._launch(spec, chosen)
+        except OSError as why:
+            self._unclaim(idempotency_key)
+            raise CannotStart(f"The run could not be started: {why}.") from why
+        return run_id
+
+    def runs(self) -> tuple[RunSummary, ...]:
+        """Every run, newest first. Runs that ended are read once and remembered in the index."""
+        names = self._ids()
+        known = self._index.read(names)
+        found: list[RunSummary] = []
+        for name in names:
+            summary = known.get(name) or self._summary(RunDirectory(self._root / name))
+            if summary is None:
+                continue
+            found.append(summary)
+            if name not in known and summary.state in TERMINAL:
+                self._tidy(summary)
+                self._index.write(summary)
+        return tuple(found)
+
+    def run(self, run_id: str) -> RunView:
+        """One run, as far as it is now.
+
+        Raises:
+            NoSuchRun: no run has this id.
+        """
+        directory = self._directory(run_id)
+        summary = self._summary(directory)
+        if summary is None:
+            raise NoSuchRun(run_id)
+        if summary.state in TERMINAL:
+            self._tidy(summary)
+        spec = directory.spec()
+        events, _ = directory.events()
+        error = directory.error()
+        if summary.state == "lost":
+            error = f"died: {summary.sentence}\n\n{directory.log_tail()}"
+        return RunView(
+            summary=summary,
+            state=summary.state,
+            progress=follow(spec, events, summary.state, time.monotonic()),
+            error=error,
+            cancel_asked_by=directory.cancel_request(),
+            report=directory.report() if summary.state == "done" else None,
+        )
+
+    def directory(self, run_id: str) -> RunDirectory:
+        """The run's directory, for exports and comparisons; raises NoSuchRun."""
+        return self._directory(run_id)
+
+    def cancel(self, run_id: str, who: str) -> State:
+        """Ask a run to stop; returns its state now, which may still be running for a moment.
+
+        Raises:
+            NoSuchRun: no run has this id.
+        """
+        directory = self._directory(run_id)
+        state = directory.state()
+        if state in TERMINAL:
+            return state
+        try:
+            directory.request_cancel(who)
+        except OSError:  # a full disk: the supervisor also listens to a signal
+            for event in directory.events()[0]:
+                if event["event"] == "supervisor started" and event.get("process"):
+                    supervisor = processes.Identity(**event["process"])
+                    if processes.alive(supervisor):
+                        os.kill(supervisor.pid, signal.SIGTERM)
+        return directory.state()
+
+    def events(self, run_id: str, since_offset: int = 0) -> tuple[list[dict[str, Any]], int]:
+        """Events from a byte offset on, and the offset to go on from; raises NoSuchRun."""
+        return self._directory(run_id).events(since_offset)
+
+    # --- starting
+
+    def _target(self, name: str) -> Target:
+        if name not in self._names:
+            raise CannotStart(
+                f"{name!r} is not a configured benchmark target; configured are {', '.join(self._names)}."
+            )
+        chosen = targets.resolve(name, self._runs_dir)
+        if not chosen.available:
+            raise CannotStart(chosen.why_not)
+        return chosen
+
+    def _device(self, wanted: str) -> Device:
+        if wanted == "cpu":
+            return Device(kind="cpu")
+        _, cuda = environment.torch_build()
+        found = gpu.find(wanted) if wanted.startswith(("GPU-", "MIG-")) else gpu.find()
+        if wanted == "auto":
+            return found if found is not None and cuda is not None else Device(kind="cpu")
+        if wanted != "cuda" and not wanted.startswith(("GPU-", "MIG-")):
+            raise CannotStart(f"There is no device {wanted!r}; use auto, cpu, cuda or the UUID of a GPU.")
+        if found is None:
+            raise CannotStart("No such GPU answers through NVML on this machine. Choose the device cpu.")
+        if cuda is None:
+            raise CannotStart(
+                "The installed PyTorch was built without CUDA. Install a CUDA build, or choose cpu."
+            )
+        return found
+
+    def _cells(self, chosen: Target, profile: str, where: Device) -> tuple[Cell, ...] | None:
+        if not chosen.standard_axes:
+            return None
+        half = where.kind == "cuda" or environment.fast_bfloat16_on_cpu()
+        name = profile if profile in PROFILES else "quick"
+        return cells(name, where.kind, half_precision=half, sequence=chosen.sequence)
+
+    def _launch(self, spec: Spec, chosen: Target) -> None:
+        directory = RunDirectory(self._root / spec.run_id)
+        kept = {argument: str(directory.path / path.name) for argument, path in chosen.files.items()}
+        spec = replace(spec, arguments={**spec.arguments, **kept})
+        ticket = lease.draw(self._lease_dir, spec.device.lease)
+        try:
+            lock = directory.create(spec)
+        except OSError:
+            os.close(ticket.descriptor)
+            raise
+        try:
+            for path in chosen.files.values():
+                _keep(path, directory.path / path.name)
+            self._spawn(directory, lock, ticket)
+        except (OSError, CannotStart) as why:
+            directory.finish_with_error(
+                "failed", f"the supervisor did not start: {why}", directory.log_tail()
+            )
+        finally:
+            os.close(lock)
+            os.close(ticket.descriptor)
+
+    def _spawn(self, directory: RunDirectory, lock: int, ticket: lease.Ticket) -> None:
+        command = [
+            sys.executable, "-m", "dashboard.benchmark.supervisor", str(directory.path),
+            "--lock-fd", str(lock), "--ticket-fd", str(ticket.descriptor),
+            "--ticket", str(ticket.path), "--number", str(ticket.number),
+        ]  # fmt: skip
+        with (directory.path / "worker.log").open("ab") as log:
+            first = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                pass_fds=(lock, ticket.descriptor),
+                start_new_session=True,
+                env=environment.for_supervisor(),
+            )
+            try:
+                code = first.wait(timeout=_START_WITHIN_SECONDS)
+            except subprocess.TimeoutExpired as why:
+                first.kill()
+                first.wait()
+                raise CannotStart("it did not detach in time") from why
+        if code != 0:
+            raise CannotStart(f"it ended with exit code {code}")
+
+    def _claim(self, key: str, run_id: str) -> str | None:
+        """Take an idempotency key for this run; the run that has it already, if one has."""
+        if not key:
+            return None
+        mine = self._key_file(key)
+        mine.parent.mkdir(exist_ok=True)
+        part = mine.with_name(f"{mine.name}.{secrets.token_hex(4)}")
+        part.write_text(run_id, encoding="utf-8")
+        try:
+            os.link(part, mine)  # whole or not at all, and only for the first
+        except FileExistsError:
+            return mine.read_text(encoding="utf-8")
+        finally:
+            part.unlink()
+        return None
+
+    def _unclaim(self, key: str) -> None:
+        if key:
+            with suppress(OSError):
+                self._key_file(key).unlink(missing_ok=True)
+
+    def _key_file(self, key: str) -> Path:
+        return self._root / ".keys" / hashlib.sha256(key.encode()).hexdigest()[:32]
+
+    # --- looking
+
+    def _ids(self) -> list[str]:
+        try:
+            names = [entry.name for entry in os.scandir(self._root)]
+        except FileNotFoundError:
+            return []
+        return sorted((name for name in names if _RUN_ID.fullmatch(name)), reverse=True)
+
+    def _directory(self, run_id: str) -> RunDirectory:
+        if not _RUN_ID.fullmatch(run_id) or not (self._root / run_id).is_dir():
+            raise NoSuchRun(run_id)
+        return RunDirectory(self._root / run_id)
+
+    def _summary(self, directory: RunDirectory) -> RunSummary | None:
+        """Read from the directory; None when what was asked cannot be read."""
+        try:
+            spec = directory.spec()
+        except (OSError, SpecError):
+            return None
+        state = directory.state()
+        events, _ = directory.events()
+        report = (directory.report() if state == "done" else None) or {}
+        started = next((e["time"] for e in events if e["event"] == "leased"), None)
+        ended = directory.ended_at()
+        sentence = ""
+        if state == "lost":
+            sentence = "the run was killed without a word; nothing was measured to its end"
+            ended = datetime.fromtimestamp(events[-1]["time"], UTC) if events else None
+        elif state in TERMINAL and state != "done":
+            sentence = directory.error().partition("\n")[0].partition(": ")[2]
+        headline = report.get("headline") or {}
+        bad = [c for c in report.get("cells", []) if c["status"] not in ("ok", "skipped")]
+        return RunSummary(
+            run_id=spec.run_id,
+            target=spec.target,
+            profile=spec.profile.name,
+            device=spec.device.kind,
+            device_name=str((report.get("device") or {}).get("name") or spec.device.name),
+            owner=spec.owner,
+            state=state,
+            sentence=sentence,
+            created_at=datetime.fromisoformat(spec.created_at),
+            started_at=None if started is None else datetime.fromtimestamp(started, UTC),
+            ended_at=ended,
+            p50_seconds=headline.get("p50_seconds"),
+            samples_per_second=headline.get("samples_per_second"),
+            headline=str(headline.get("key") or ""),
+            spec_hash=str(report.get("spec_hash") or spec.hash()),
+            env_key=str(report.get("env_key") or ""),
+            failed_cells=len(bad),
+        )
+
+    def _tidy(self, summary: RunSummary) -> None:
+        """End what a killed run left running; once is enough."""
+        if summary.state == "lost" and summary.run_id not in self._swept:
+            self._swept.add(summary.run_id)
+            processes.sweep(self._directory(summary.run_id).spec().mark)
+
+
+def _keep(source: Path, kept: Path) -> None:
+    """Keep a file as it is now: its writer replaces it whole, so a second name for it is a copy that costs nothing."""
+    try:
+        os.link(source, kept)
+    except OSError:
+        shutil.copy2(source, kept)

@@ -1,0 +1,262 @@
+"""The supervisor: waits its turn, starts one worker per launch, and ends the run in exactly one honest state.
+
+No torch, no web server. It outlives whoever asked for the run; its own death is seen by the kernel, which
+frees its locks and kills its worker.
+
+    python -m dashboard.benchmark.supervisor RUN_DIRECTORY --lock-fd 7 --ticket-fd 8 --ticket 12
+"""
+
+import argparse
+import errno
+import os
+import signal
+import sys
+import time
+import traceback
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from dashboard.benchmark import environment, gpu, launch, lease, processes
+from dashboard.benchmark.directory import Ending, RunDirectory
+from dashboard.benchmark.spec import Side, Spec
+
+_ASK_QUEUE_EVERY_SECONDS = 0.2
+_RESTARTS_PER_LAUNCH = 8
+_MEMORY_SHARE = 0.8  # of what is available when the lease is taken
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+class Over(Exception):
+    """The run ends now, and this is how."""
+
+    def __init__(self, state: Ending, sentence: str, details: str = "") -> None:
+        super().__init__(sentence)
+        self.state: Ending = state
+        self.sentence = sentence
+        self.details = details
+
+
+class Supervisor:
+    """One run from the queue to its end."""
+
+    def __init__(self, run: RunDirectory, ticket: lease.Ticket) -> None:
+        self._run = run
+        self._spec: Spec = run.spec()
+        self._lease = lease.Lease(Path(self._spec.lease_directory), ticket)
+        self._signalled = False
+        self._deadline = float("inf")
+        self._given_up: list[str] = []  # cells that took a worker with them
+        self._planned: list[dict[str, Any]] | None = None
+        signal.signal(signal.SIGTERM, self._asked_to_stop)
+
+    def _asked_to_stop(self, signum: int, frame: FrameType | None) -> None:
+        del signum, frame
+        self._signalled = True
+
+    def _cancelled(self) -> bool:
+        return self._signalled or self._run.cancel_request() is not None
+
+    def supervise(self) -> None:
+        """Everything; never raises."""
+        try:
+            try:
+                self._to_the_end()
+            finally:
+                processes.sweep(self._spec.mark)
+                self._lease.release()
+        except Over as over:
+            self._end(over.state, over.sentence, over.details)
+        except OSError as why:
+            sentence = (
+                f"the disk is full ({why})" if why.errno in _NO_ROOM else f"{type(why).__name__}: {why}"
+            )
+            self._end("failed", sentence, traceback.format_exc())
+        except Exception as why:  # noqa: BLE001 (whatever it is, the run must say so)
+            self._end("failed", f"the supervisor failed: {type(why).__name__}: {why}", traceback.format_exc())
+
+    def _end(self, state: Ending, sentence: str, details: str) -> None:
+        self._run.finish_with_error(state, sentence, details)
+        with suppress(OSError):
+            self._run.append("ended", state=state, sentence=sentence)
+
+    def _to_the_end(self) -> None:
+        me = processes.identity(os.getpid())
+        self._run.append("supervisor started", process=me.as_json() if me else None)
+        self._wait_for_device()
+        self._deadline = time.monotonic() + self._spec.profile.limit_seconds
+        soft = time.monotonic() + self._spec.profile.soft_limit_seconds
+        self._run.append("leased", device=self._spec.device.lease)
+        self._run.append("environment", environment=self._environment())
+        with gpu.Sampler(self._spec.device, self._run.path / "gpu.jsonl") as sampler:
+            self._run.append("sampling", available=sampler.available, reason=sampler.reason)
+            self._launches(soft)
+        self._run.append("analysing")
+        from dashboard.benchmark import results  # numpy is not needed, and not loaded, while measuring
+
+        report = results.report(self._run)
+        if report is None:
+            raise Over("failed", *self._why_nothing_worked())
+        self._run.finish_with_report(report)
+        with suppress(OSError):
+            self._run.append("ended", state="done")
+
+    def _wait_for_device(self) -> None:
+        holder_card = {
+            "run_id": self._spec.run_id,
+            "owner": self._spec.owner,
+            "since": time.time(),
+            "mark": self._spec.mark,
+            "pid": os.getpid(),
+        }
+        said: tuple[int, object] | None = None
+        while True:
+            if self._cancelled():
+                raise Over("cancelled", f"by {self._who()} while it waited for the device")
+            holder_card["since"] = time.time()
+            if self._lease.try_acquire(holder_card):
+                return
+            holder = self._lease.holder() or {}
+            standing = (self._lease.ahead(), holder.get("run_id"))
+            if standing != said:
+                said = standing
+                self._run.append(
+                    "queued",
+                    position=standing[0] + 1,
+                    holder={name: holder.get(name) for name in ("run_id", "owner", "since")},
+                )
+            time.sleep(_ASK_QUEUE_EVERY_SECONDS)
+
+    def _environment(self) -> dict[str, Any]:
+        code = environment.git_revision(Path(self._spec.working_directory))
+        return environment.host(self._spec.device) | code | gpu.facts(self._spec.device)
+
+    def _launches(self, soft: float) -> None:
+        sides: tuple[Side | None, ...] = self._spec.sides or (None,)
+        longest = 0.0
+        number = 0
+        for turn in range(self._spec.profile.launches):
+            for side in sides if turn % 2 == 0 else sides[::-1]:  # A B, B A, A B: slow drift cancels
+                began = time.monotonic()
+                if number > 0 and began + longest > soft:
+                    self._run.append("out of time", launches_done=number)
+                    return
+                self._one_launch(number, side, soft)
+                longest = max(longest, time.monotonic() - began)
+                number += 1
+
+    def _one_launch(self, number: int, side: Side | None, soft: float) -> None:
+        """One launch, restarted without the cell that killed it as often as that helps."""
+        measured: list[str] = []
+        limit = _memory_limit()
+        for attempt in range(_RESTARTS_PER_LAUNCH):
+
+            def hear(event: dict[str, Any]) -> None:
+                name = event.pop("event")
+                if name == "cell finished":
+                    measured.append(str(event.get("key")))
+                if name == "planned":
+                    self._planned = event.get("cells")
+                self._run.append(
+                    name, launch=number, **({"side": side.name} if side is not None else {}), **event
+                )
+
+            worker = launch.Worker(
+                self._run.path,
+                self._spec,
+                launch=number,
+                side=side,
+                skip=[*measured, *self._given_up],
+                until=soft,
+                memory_limit_bytes=limit,
+                hear=hear,
+            )
+            try:
+                self._run.append(
+                    "launch started",
+                    launch=number,
+                    attempt=attempt,
+                    process=worker.identity.as_json() if worker.identity else None,
+                )
+            except OSError:
+                worker.stay(0.0, lambda: True)
+                raise
+            ended = worker.stay(self._deadline, self._cancelled)
+            if ended.why == "finished":
+                return
+            self._after(ended, number, hear)
+        raise Over("failed", f"launch {number} lost its worker {_RESTARTS_PER_LAUNCH} times", self._details())
+
+    def _after(self, ended: launch.Ended, number: int, hear: Any) -> None:
+        """Decide what a worker's end means: the run's end, or one cell given up."""
+        if ended.why == "cancelled":
+            raise Over("cancelled", f"by {self._who()}")
+        if ended.why == "timed out":
+            raise Over("timed out", ended.sentence, self._details())
+        if ended.failure is not None and ended.cell is None:
+            raise Over("failed", ended.sentence, str(ended.failure.get("traceback", "")) + self._details())
+        if (
+            ended.cell is None
+            and ended.why == "exited"
+            and ended.failure is None
+            and self._between_cells(number)
+        ):
+            return  # it had to go after a cell it reported itself, e.g. a poisoned CUDA context
+        if ended.cell is None:
+            raise Over("failed", f"{ended.sentence} before any cell was measured", self._details())
+        key = str(ended.cell.get("key"))
+        self._given_up.append(key)
+        status = "out of memory" if ended.why == "memory" else "crashed" if ended.why != "stalled" else "hung"
+        hear({"event": "cell finished", **ended.cell, "status": status, "reason": ended.sentence})
+
+    def _between_cells(self, number: int) -> bool:
+        events, _ = self._run.events()
+        return any(event["event"] == "cell finished" and event.get("launch") == number for event in events)
+
+    def _who(self) -> str:
+        return self._run.cancel_request() or "a signal"
+
+    def _details(self) -> str:
+        return f"\n--- end of the worker's log ---\n{self._run.log_tail()}"
+
+    def _why_nothing_worked(self) -> tuple[str, str]:
+        events, _ = self._run.events()
+        bad = [event for event in events if event["event"] == "cell finished"]
+        first = bad[0] if bad else {}
+        reason = str(first.get("reason") or "no cell was measured")
+        return f"no cell gave a result; the first: {reason}", str(
+            first.get("traceback", "")
+        ) + self._details()
+
+
+def _memory_limit() -> int:
+    for line in Path("/proc/meminfo").read_text().splitlines():
+        if line.startswith("MemAvailable:"):
+            return int(_MEMORY_SHARE * int(line.split()[1]) * 1024)  # the kernel says kB and means KiB
+    return int(_MEMORY_SHARE * os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Detach, then supervise. The first process returns at once, so that whoever started it has nothing to reap."""
+    parser = argparse.ArgumentParser(prog="python -m dashboard.benchmark.supervisor")
+    parser.add_argument("run", type=Path)
+    parser.add_argument("--lock-fd", type=int, required=True)
+    parser.add_argument("--ticket-fd", type=int, required=True)
+    parser.add_argument("--ticket", type=Path, required=True)
+    parser.add_argument("--number", type=int, required=True)
+    given = parser.parse_args(arguments)
+    if os.fork() > 0:
+        os._exit(0)
+    for descriptor in (given.lock_fd, given.ticket_fd):
+        os.set_inheritable(descriptor, False)  # a lock must not live on in a worker
+    processes.adopt_orphans()
+    run = RunDirectory(given.run)
+    ticket = lease.Ticket(run.spec().device.lease, given.number, given.ticket, given.ticket_fd)
+    Supervisor(run, ticket).supervise()
+
+
+if __name__ == "__main__":
+    main()
+    sys.stdout.flush()

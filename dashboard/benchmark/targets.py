@@ -1,0 +1,127 @@
+"""Which benchmark targets there are: what the operator listed, and whether each can run now. No torch, no import of a target.
+
+A target is chosen by name. The names come from the settings alone; nothing a browser sends is ever imported.
+"""
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from dashboard.benchmark import environment
+from dashboard.benchmark.spec import Scalar
+
+_FACTORY = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
+_MODEL_SIZE_NAMES = (
+    "model_size",
+    "d_model",
+    "dim",
+    "model_dim",
+    "embed_dim",
+    "embedding_dim",
+    "hidden_size",
+    "token_dim",
+)
+_EXPERT_SIZE_NAMES = ("expert_size", "expert_hidden", "expert_hidden_dim", "hidden_dim", "hidden", "d_ff", "ffn_dim", "intermediate_size", "expert_dim")  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """Something that can be benchmarked, by name."""
+
+    name: str
+    about: str
+    factory: str = ""
+    why_not: str = ""  # a sentence; empty when it can run
+    arguments: Mapping[str, Scalar] = field(default_factory=dict)
+    sequence: int | None = None  # the one sequence length it takes, where it takes only one
+    standard_axes: bool = True  # batch × sequence × dtype; otherwise the factory says its own
+    files: Mapping[str, Path] = field(default_factory=dict)  # argument name → file, kept with the run
+
+    @property
+    def available(self) -> bool:
+        """Whether it can run now."""
+        return not self.why_not
+
+
+def resolve(name: str, runs_dir: Path | None) -> Target:
+    """One configured name as a target; a name that means nothing gives one that is not available and says why."""
+    version, _ = environment.torch_build()
+    if name == "reference-moe":
+        target = Target(
+            name=name,
+            about="The reference MoE layer with random weights: what plain PyTorch reaches on this device.",
+            factory="dashboard.benchmark.workloads:reference_moe",
+        )
+    elif name == "observed-router":
+        target = _observed(runs_dir)
+    elif _FACTORY.fullmatch(name):
+        target = Target(
+            name=name, about="A factory of the operator's own.", factory=name, standard_axes=False
+        )
+    else:
+        why = f"{name!r} is neither a shipped target nor package.module:factory; see the setting benchmark_targets."
+        target = Target(name=name, about="Not a target.", why_not=why)
+    if version is None and target.available:
+        return Target(
+            name=target.name,
+            about=target.about,
+            why_not='PyTorch is not installed here; pip install "moe-router-dashboard[benchmark]" brings it.',
+        )
+    return target
+
+
+def _observed(runs_dir: Path | None) -> Target:
+    """The newest run that wrote a topology: its experts, top-k and open connections."""
+    about = "One layer with the experts, top-k and topology that the newest observed run evolved."
+
+    def not_now(why: str) -> Target:
+        return Target(name="observed-router", about=about, why_not=why)
+
+    if runs_dir is None:
+        return not_now("No runs directory is configured (MOE_DASHBOARD_RUNS_DIR).")
+    try:
+        topologies = sorted(runs_dir.glob("*/topology.json"), key=lambda path: path.stat().st_mtime)
+    except OSError as why:
+        return not_now(f"The runs directory cannot be read ({why}).")
+    if not topologies:
+        return not_now(f"No run in {runs_dir} has written a topology yet.")
+    newest = topologies[-1]
+    run = newest.parent.name
+    try:
+        topology = json.loads(newest.read_text(encoding="utf-8"))
+        config = json.loads((newest.parent / "run.json").read_text(encoding="utf-8"))["config"]
+        positions, experts = len(topology["matrix"]), len(topology["matrix"][0])
+        top_k = int(topology["top_k"])
+    except (OSError, ValueError, KeyError, TypeError, IndexError) as why:
+        return not_now(f"Run {run} cannot be read ({type(why).__name__}: {why}).")
+    model_size, expert_size = _first(config, _MODEL_SIZE_NAMES), _first(config, _EXPERT_SIZE_NAMES)
+    if model_size is None or expert_size is None:
+        missing = "model_size" if model_size is None else "expert_size"
+        return not_now(
+            f"The configuration of run {run} does not say {missing}, so the layer's size is unknown."
+        )
+    files = {"topology_file": newest}
+    checkpoint = newest.parent / "checkpoint.pt"
+    if checkpoint.exists():
+        files["checkpoint_file"] = checkpoint
+    return Target(
+        name="observed-router",
+        about=f"{about} Now: {run}, {positions} positions × {experts} experts, top-{top_k}.",
+        factory="dashboard.benchmark.workloads:observed_router",
+        arguments={"observed_run": run, "model_size": model_size, "expert_size": expert_size},
+        sequence=positions,
+        files=files,
+    )
+
+
+def _first(config: Any, names: tuple[str, ...]) -> int | None:
+    if not isinstance(config, Mapping):
+        return None
+    for name in names:
+        value = config.get(name)
+        if isinstance(value, int) and not isinstance(value, bool) and value > 0:
+            return value
+    return None
