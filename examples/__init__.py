@@ -1,0 +1,1 @@
+"""Examples that really run. The product knows none of them."""

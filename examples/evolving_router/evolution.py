@@ -1,0 +1,130 @@
+"""One generation: evaluate, select, cross, mutate, train. The same function serves the loop, its tests and benchmarks.
+
+Fitness is the accuracy on held-out images minus `penalty` times the share of active connections; an individual whose
+class scores are not all finite has no fitness (NaN). Knows no metric, no clock time and no server.
+"""
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+
+from examples.evolving_router.digits import Split
+from examples.evolving_router.genome import Genome, Shape, comparable, crossover, mutate, tournament
+from examples.evolving_router.model import DigitsRouter
+
+PHASES = ("evaluate", "select", "crossover", "mutate", "train")
+
+
+@dataclass(frozen=True, slots=True)
+class Search:
+    """How the population is bred."""
+
+    shape: Shape
+    mutation_rate: float = 0.01
+    crossover_rate: float = 0.7
+    tournament_size: int = 3
+    elites: int = 2
+    penalty: float = 0.2
+    cached: bool = (
+        True  # evaluate from expert outputs computed once a generation; False: the ordinary forward path
+    )
+
+
+@dataclass(slots=True)
+class Generation:
+    """What one generation was, and who comes after it. Lists run along the population that was evaluated."""
+
+    population: list[Genome]
+    fitness: list[float]
+    accuracy: list[float]
+    children: list[Genome] = field(default_factory=list)
+    failures: Counter[str] = field(default_factory=Counter)  # error type → evaluations that raised
+    seconds: dict[str, float] = field(default_factory=lambda: dict.fromkeys(PHASES, 0.0))
+
+    @property
+    def best(self) -> int:
+        """Index of the fittest individual."""
+        return max(range(len(self.fitness)), key=lambda one: comparable(self.fitness[one]))
+
+    @contextmanager
+    def timed(self, phase: str) -> Iterator[None]:
+        """Add the wall time of the block to a phase."""
+        began = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[phase] += time.perf_counter() - began
+
+
+Train = Callable[[list[Genome]], None]
+
+
+def evolve_one_generation(
+    population: Sequence[Genome], model: DigitsRouter, held_out: Split, search: Search, rng: np.random.Generator,
+    train: Train | None = None,
+) -> Generation:  # fmt: skip
+    """Evaluate a population, breed the next one, and let `train` improve the experts under the fittest half.
+
+    Args:
+        train: called once with the genomes to train under, fittest first; None leaves the experts as they are.
+    """
+    generation = Generation(list(population), [], [])
+    with generation.timed("evaluate"):
+        evaluate(generation, model, held_out, search)
+    order = sorted(range(len(population)), key=lambda one: comparable(generation.fitness[one]), reverse=True)
+    children = [population[one] for one in order[: search.elites]]
+    while len(children) < len(population):
+        with generation.timed("select"):
+            mother, father = (
+                population[tournament(generation.fitness, search.tournament_size, rng)] for _ in range(2)
+            )
+        child = mother
+        if rng.random() < search.crossover_rate:
+            with generation.timed("crossover"):
+                child = crossover(mother, father, search.shape, rng)
+        with generation.timed("mutate"):
+            children.append(mutate(child, search.mutation_rate, search.shape, rng))
+    generation.children = children
+    if train is not None:
+        with generation.timed("train"):
+            train([population[one] for one in order[: max(1, len(order) // 2)]])
+    return generation
+
+
+@torch.no_grad()
+def evaluate(generation: Generation, model: DigitsRouter, held_out: Split, search: Search) -> None:
+    """Fill in accuracy and fitness of every individual. An evaluation that raises is counted and has no fitness.
+
+    Raises:
+        AssertionError: the cached evaluation differs from the ordinary path, which only a defect can cause.
+    """
+    outputs = model.outputs(held_out.tokens) if search.cached else None
+    for number, genome in enumerate(generation.population):
+        mask = torch.from_numpy(genome.mask).to(held_out.tokens.device)
+        try:
+            if outputs is None:
+                logits, _ = model(held_out.tokens, mask, genome.top_k)
+            else:
+                logits = model.from_outputs(outputs, mask, genome.top_k)
+                if number == 0:
+                    ordinary, _ = model(held_out.tokens, mask, genome.top_k)
+                    torch.testing.assert_close(logits, ordinary, rtol=1e-4, atol=1e-4, equal_nan=True)
+        except RuntimeError as error:  # out of memory is one
+            generation.failures[type(error).__name__] += 1
+            accuracy = float("nan")
+        else:
+            accuracy = accuracy_of(logits, held_out.labels)
+        generation.accuracy.append(accuracy)
+        generation.fitness.append(accuracy - search.penalty * genome.connections / genome.mask.size)
+
+
+def accuracy_of(logits: torch.Tensor, labels: torch.Tensor) -> float:
+    """Share of right answers; NaN where any score is not finite, because then the order of the scores means nothing."""
+    if not bool(torch.isfinite(logits).all()):
+        return float("nan")
+    return float((logits.argmax(dim=-1) == labels).float().mean())
