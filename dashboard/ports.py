@@ -93,4 +93,5 @@ def listener(port: int) -> str | None:
 
 def who_answers(port: int) -> str | None:
     """What the server on this port is, if it is of a kind we start; None if it is something else or mute."""
-    return next((what for path, what in _SIGNS if answers(f"http://{HOST}:{port}{path}")), None)
+    url = f"http://{HOST}:{port}"
+    return next((what for path, what in _SIGNS if answers(url + path, timeout_seconds=0.5)), None)
