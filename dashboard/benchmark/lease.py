@@ -39,9 +39,12 @@ def draw(directory: Path, device: str) -> Ticket:
     if not _DEVICE.fullmatch(device):
         raise ValueError(f"{device!r} cannot name a lease")
     _make(directory)
-    with _queue(directory, device):
-        numbers = [number for number, _ in _tickets(directory, device)]
-        number = max(numbers, default=0) + 1
+    with _queue(directory, device) as counter:
+        # numbers are never reused, even when the queue was empty: a ticket's name belongs to one run
+        last = os.pread(counter, 32, 0)
+        waiting = [number for number, _ in _tickets(directory, device)]
+        number = max([*waiting, int(last) if last.isdigit() else 0]) + 1
+        _write(counter, str(number).encode())
         path = directory / f"{device}.ticket.{number:09d}"
         descriptor = _open(path)
         fcntl.flock(descriptor, fcntl.LOCK_EX)
@@ -134,12 +137,12 @@ def _open(path: Path) -> int:
 
 
 @contextmanager
-def _queue(directory: Path, device: str) -> Iterator[None]:
-    """Alone with the queue of a device, for a moment."""
+def _queue(directory: Path, device: str) -> Iterator[int]:
+    """Alone with the queue of a device, for a moment; gives the file that keeps the last number drawn."""
     descriptor = _open(directory / f"{device}.queue")
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
+        yield descriptor
     finally:
         os.close(descriptor)
 
