@@ -19,7 +19,7 @@ from collectors.xid import XidWatch
 from dashboard import catalogue
 from dashboard.catalogue import hardware
 from dashboard.exporter import Exporter
-from dashboard.processes import free_port
+from dashboard.ports import free_port
 from dashboard.sampler import Sampler
 from tests.fakes.nvml.driver import Driver, build, driver
 from tests.services import program, wait_until
