@@ -106,6 +106,12 @@ class Demo:
                 self._remember()
             for name, path, patience_seconds in _READY:
                 self._await(name, path, patience_seconds)
+        except ChildFailed as why:
+            self.stop()
+            objections = self.ports.objections()  # a twin that started at the same moment was quicker
+            if objections:
+                raise CannotStart(" ".join([*objections, self._other_ports()])) from why
+            raise
         except BaseException:
             self.stop()
             raise
