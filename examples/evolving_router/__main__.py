@@ -41,7 +41,7 @@ def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     add("--generations", type=int, default=0, help="how many to evolve; 0 goes on until stopped (default)")
     add("--population", type=int, default=24)
     add("--experts", type=int, default=8)
-    add("--mutation-rate", type=float, default=0.01, help="per connection; 0 makes the population collapse")
+    add("--mutation-rate", type=float, default=0.02, help="per connection; 0 makes the population collapse")
     add("--seed", type=int, default=0, help="of data split, weights, evolution and load")
     add(
         "--pace",

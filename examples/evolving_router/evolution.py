@@ -25,7 +25,7 @@ class Search:
     """How the population is bred."""
 
     shape: Shape
-    mutation_rate: float = 0.01
+    mutation_rate: float = 0.02
     crossover_rate: float = 0.7
     tournament_size: int = 3
     elites: int = 2
