@@ -1,20 +1,26 @@
-"""What this process reads and writes, built once from the settings. Opens nothing until it is asked; knows no Streamlit."""
+"""What this process reads and writes, built once from the settings; opens and imports nothing until it is asked.
+
+Knows no Streamlit: the command line and the tests use it too.
+"""
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TYPE_CHECKING
 
-from prometheus_client import CollectorRegistry
-
-from collectors.alertmanager import Alertmanager
-from collectors.prometheus import Prometheus
-from collectors.runs import RunsDirectory
 from dashboard import settings as configuration
-from dashboard.benchmark import Benchmarks
-from dashboard.feed import Feed
-from dashboard.health import Health
-from dashboard.sampler import Sampler
 from dashboard.settings import Settings
-from dashboard.store import Store
+
+if TYPE_CHECKING:
+    from collectors.alertmanager import Alertmanager
+    from prometheus_client import CollectorRegistry
+
+    from collectors.prometheus import Prometheus
+    from collectors.runs import RunsDirectory
+    from dashboard.benchmark import Benchmarks
+    from dashboard.feed import Feed
+    from dashboard.health import Health
+    from dashboard.sampler import Sampler
+    from dashboard.store import Store
 
 
 @dataclass(frozen=True)
@@ -24,13 +30,17 @@ class Sources:
     settings: Settings
 
     @cached_property
-    def registry(self) -> CollectorRegistry:
+    def registry(self) -> "CollectorRegistry":
         """The dashboard about itself: what /metrics shows."""
+        from prometheus_client import CollectorRegistry
+
         return CollectorRegistry()
 
     @cached_property
-    def prometheus(self) -> Prometheus | None:
+    def prometheus(self) -> "Prometheus | None":
         """The connection to Prometheus, or None where none is configured."""
+        from collectors.prometheus import Prometheus
+
         chosen = self.settings
         if chosen.prometheus_url is None:
             return None
@@ -49,18 +59,24 @@ class Sources:
         )
 
     @cached_property
-    def alertmanagers(self) -> tuple[Alertmanager, ...]:
+    def alertmanagers(self) -> "tuple[Alertmanager, ...]":
         """Every configured replica."""
+        from collectors.alertmanager import Alertmanager
+
         return tuple(Alertmanager(url) for url in self.settings.alertmanager_urls)
 
     @cached_property
-    def runs(self) -> RunsDirectory | None:
+    def runs(self) -> "RunsDirectory | None":
         """The directory observers write, or None where none is configured."""
+        from collectors.runs import RunsDirectory
+
         return RunsDirectory(self.settings.runs_dir) if self.settings.runs_dir else None
 
     @cached_property
-    def feed(self) -> Feed:
+    def feed(self) -> "Feed":
         """From panel to frame."""
+        from dashboard.feed import Feed
+
         chosen = self.settings
         return Feed(
             self.prometheus,
@@ -72,25 +88,33 @@ class Sources:
         )
 
     @cached_property
-    def sampler(self) -> Sampler:
+    def sampler(self) -> "Sampler":
         """This machine, looked at once a second for the last hour; the server starts it."""
+        from dashboard.sampler import Sampler
+
         return Sampler()
 
     @cached_property
-    def store(self) -> Store:
+    def store(self) -> "Store":
         """What people said."""
+        from dashboard.store import Store
+
         return Store(self.settings.data_dir / "store.sqlite")
 
     @cached_property
-    def benchmarks(self) -> Benchmarks:
+    def benchmarks(self) -> "Benchmarks":
         """Benchmark runs, past and present."""
+        from dashboard.benchmark import Benchmarks
+
         return Benchmarks(
             self.settings.data_dir, targets=self.settings.benchmark_targets, runs_dir=self.settings.runs_dir
         )
 
     @cached_property
-    def health(self) -> Health:
+    def health(self) -> "Health":
         """The checks behind /livez, /readyz and /health."""
+        from dashboard.health import Health
+
         return Health(
             self.settings,
             prometheus=self.prometheus,

@@ -1,99 +1,232 @@
-"""Curves on the evolution axis: generation, elapsed or clock time; restarts are breaks, holes stay holes."""
+"""Curves on the evolution axis: generation, elapsed or clock time; one cursor across all of them.
 
-from typing import Literal
+Restarts are breaks, holes stay holes, raw points stay visible under smoothing.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
+from numpy.typing import NDArray
 
 from dashboard.catalogue import evolution as metrics
-from dashboard.catalogue.spec import Curve, Curves
-from dashboard.figures import look
+from dashboard.catalogue.spec import Curve, Curves, Metric
+from dashboard.figures import look, marks
+from dashboard.figures.marks import Mark
 
 Axis = Literal["generation", "elapsed", "time"]
 AXES: dict[Axis, str] = {"generation": "Generation", "elapsed": "Elapsed time", "time": "Clock time"}
 
+TITLE = 34  # pixels of a row for its title and legend
+FOOT = 44  # pixels under the last row for the x axis
+FEW = 40  # fewer points than this are drawn as points too
 
-def draw(curves: Curves, frame: pd.DataFrame, *, axis: Axis = "generation", zone: str = "UTC", revision: str = "") -> go.Figure:
-    """Draw one run.
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How the viewer wants curves drawn."""
+
+    axis: Axis = "generation"
+    zone: str = "UTC"  # the viewer's time zone, for axis="time"
+    log: bool = False  # logarithmic values, on rows whose values are all above zero
+    half_life: float | None = None  # of the smoothing, in generations; None: no smoothing
+
+
+def draw(
+    rows: Sequence[Curves], frame: pd.DataFrame, options: Options = Options(), *, noted: Sequence[Mark] = (), revision: str = ""
+) -> go.Figure:  # fmt: skip
+    """Draw one run, one row for each of `rows`, on one x axis.
 
     Args:
-        curves: what to draw.
+        rows: what to draw, top down; the first is drawn twice as high where there are several.
         frame: one row a point, columns time (unix s), generation, elapsed_seconds, segment, source and one per metric.
-        axis: what stands on the x axis.
-        zone: the viewer's time zone, for axis="time".
+        options: axis, zone, smoothing, log.
+        noted: what happened meanwhile.
         revision: changes when zoom should be forgotten.
     """
-    frame = _broken_at_restarts(frame)
-    across = x_of(frame, axis, zone)
-    traces: list[go.Scatter] = []
-    if curves.band is not None:
-        traces += _band(curves, frame, across)
-    for i, curve in enumerate(curve for curve in curves.curves if curve.metric.name in frame):
-        traces.append(_line(curve, frame, across, look.COLOURS[i % len(look.COLOURS)]))
-    figure = look.figure(traces, revision=f"{curves.key}|{axis}|{revision}")
-    figure.update_layout(showlegend=True)
-    figure.update_yaxes(**look.axis_of(curves.unit))
-    figure.update_xaxes(**x_axis(axis))
-    for start in restarts(frame, across):
-        figure.add_vline(x=start, line={"color": look.FAINT, "dash": "dash", "width": 1})
+    frame = _broken(frame)
+    across = x_of(frame, options.axis, options.zone)
+    heights = [260 if i == 0 else 120 for i in range(len(rows))]
+    height = sum(heights) + TITLE * len(rows) + FOOT
+    plot = height - FOOT
+    figure = look.figure([], revision=revision, height=height)
+    top = 0.0
+    for i, (row, pixels) in enumerate(zip(rows, heights, strict=True), start=1):
+        top += TITLE
+        _row(figure, row, frame, across, options, number=i, domain=(1 - (top + pixels) / plot, 1 - top / plot))
+        top += pixels
+    last = "y" if len(rows) == 1 else f"y{len(rows)}"
+    figure.update_layout(
+        margin={"l": 8, "r": 8, "t": 0, "b": FOOT}, hoversubplots="axis", showlegend=True, meta={"axis": options.axis},
+        xaxis={"anchor": last, **x_axis(options.axis)},
+    )  # fmt: skip
+    marks.add(figure, [*restarts(frame), *noted], place(frame, across, options))
     return figure
 
 
-def x_of(frame: pd.DataFrame, axis: Axis, zone: str = "UTC") -> pd.Series:
-    """The frame's x values on this axis; clock time as naive times of the viewer's zone, which plotly draws as they are."""
+def x_of(frame: pd.DataFrame, axis: Axis, zone: str = "UTC") -> NDArray[np.float64]:
+    """The frame's x values on this axis; clock time as milliseconds of the viewer's wall clock."""
     if axis == "time":
-        return pd.to_datetime(frame["time"], unit="s", utc=True).dt.tz_convert(zone).dt.tz_localize(None)
-    return frame["generation" if axis == "generation" else "elapsed_seconds"]
+        return look.local(frame["time"].to_numpy(np.float64), zone)
+    return frame["generation" if axis == "generation" else "elapsed_seconds"].to_numpy(np.float64)
 
 
 def x_axis(axis: Axis) -> dict[str, object]:
     """Title and ticks of the x axis."""
     if axis == "elapsed":
         return {"title": {"text": "Elapsed time"}, "tickformat": "~s", "ticksuffix": "s"}
-    return {"title": {"text": AXES[axis]}} | ({"tickformat": ",d"} if axis == "generation" else {})
+    if axis == "time":
+        return {"title": {"text": "Clock time"}, "type": "date", "hoverformat": "%d %b %H:%M:%S"}
+    return {"title": {"text": AXES[axis]}, "tickformat": ",d"}
 
 
-def restarts(frame: pd.DataFrame, across: pd.Series) -> list[object]:
-    """Where a later segment begins on this axis."""
-    first = frame.drop_duplicates("segment", keep="first").index[1:]
-    return [across.loc[i] for i in first if not pd.isna(across.loc[i])]
+def place(frame: pd.DataFrame, across: NDArray[np.float64], options: Options) -> Callable[[float], float | None]:
+    """From unix seconds to this axis: exact on clock time, between the neighbouring points on the others."""
+    if options.axis == "time":
+        return lambda moment: float(look.local(np.array([moment]), options.zone)[0])
+    times = frame["time"].to_numpy(np.float64)
+    known = np.isfinite(times) & np.isfinite(across)
+    order = np.argsort(times[known], kind="stable")
+    when, where = times[known][order], across[known][order]
+
+    def position(moment: float) -> float | None:
+        if when.size == 0 or moment < when[0]:
+            return None
+        return float(np.interp(moment, when, where))
+
+    return position
 
 
-def _broken_at_restarts(frame: pd.DataFrame) -> pd.DataFrame:
-    """An empty row between segments, so that no line joins a run to the one before it."""
-    if frame.empty or frame["segment"].nunique() < 2:
-        return frame
-    gap = pd.DataFrame({name: [np.nan] for name in frame.columns if name != "source"})
-    pieces: list[pd.DataFrame] = []
-    for _, piece in frame.groupby("segment", sort=True):
-        pieces += [piece, gap.assign(segment=piece["segment"].iloc[0])]
-    return pd.concat(pieces[:-1], ignore_index=True)
+def restarts(frame: pd.DataFrame) -> list[Mark]:
+    """Where a later segment begins."""
+    first = frame.dropna(subset=["time"]).drop_duplicates("segment", keep="first").iloc[1:]
+    return [
+        Mark(time, None, f"Segment {segment + 1} begins at generation {generation:g}", "restart")
+        for time, segment, generation in zip(*(first[name].tolist() for name in ("time", "segment", "generation")), strict=True)
+    ]
 
 
-def _line(curve: Curve, frame: pd.DataFrame, across: pd.Series, colour: str) -> go.Scatter:
-    values = frame[curve.metric.name]
-    if curve.style == "best-so-far":
-        values = values.groupby(frame["segment"]).cummax()
-    if curve.style == "dots":
-        symbols = np.where(frame["source"].eq("prometheus"), "circle-open", "circle")
-        return go.Scatter(
-            x=across, y=values.to_numpy(np.float32), name=curve.legend, mode="markers",
-            marker={"size": 5, "color": colour, "symbol": symbols, "opacity": 0.75}, connectgaps=False,
-        )  # fmt: skip
-    few = values.notna().sum() < 40
-    return go.Scatter(
-        x=across, y=values.to_numpy(np.float32), name=curve.legend, mode="lines+markers" if few else "lines",
-        line={"color": look.FAINT if curve.style == "faint" else colour, "width": 1.2 if curve.style == "faint" else 2,
-              "shape": "hv" if curve.style == "best-so-far" else "linear"},
-        marker={"size": 4}, connectgaps=False,
+def smoothed(values: NDArray[np.float64], at: NDArray[np.float64], half_life: float) -> NDArray[np.float64]:
+    """Exponential moving average over unevenly spaced points: a point's weight halves every `half_life` of the axis.
+
+    Started without bias: the first value is the first point's own, not half of it. A hole stays a hole and is skipped.
+    """
+    smooth = np.full(values.size, np.nan)
+    total = weight = 0.0
+    before: float | None = None
+    for i in range(values.size):
+        if not (np.isfinite(values[i]) and np.isfinite(at[i])):
+            continue
+        keep = 0.5 ** (max(0.0, at[i] - before) / half_life) if before is not None else 0.0
+        total, weight, before = keep * total + values[i], keep * weight + 1.0, at[i]
+        smooth[i] = total / weight
+    return smooth
+
+
+def drawable(curves: Curves, frame: pd.DataFrame) -> bool:
+    """Whether the frame has a value of any of these curves."""
+    return any(c.metric.name in frame and frame[c.metric.name].notna().any() for c in curves.curves)
+
+
+def _row(
+    figure: go.Figure, curves: Curves, frame: pd.DataFrame, across: NDArray[np.float64], options: Options, *,
+    number: int, domain: tuple[float, float],
+) -> None:  # fmt: skip
+    suffix = "" if number == 1 else str(number)
+    traces = _band(curves.band, frame, across) if curves.band is not None else []
+    known = [curve for curve in curves.curves if curve.metric.name in frame and frame[curve.metric.name].notna().any()]
+    for i, curve in enumerate(known):
+        traces += _lines(curve, frame, across, look.COLOURS[i % len(look.COLOURS)], options.half_life)
+    for trace in traces:
+        trace.update(xaxis="x", yaxis=f"y{suffix}", legend=f"legend{suffix}")
+        if len(known) == 1 and options.half_life is None:
+            trace.update(showlegend=False)  # the title says it
+    figure.add_traces(traces)
+    ticks = look.axis_of(curves.unit)
+    log = options.log and all(_positive(frame[curve.metric.name]) for curve in known)
+    figure.update_layout({
+        f"yaxis{suffix}": {"domain": domain, "anchor": "x", "automargin": True, "zeroline": False, "nticks": 5, **ticks,
+                           "type": "log" if log else "linear"},
+        f"legend{suffix}": look.legend(domain[1]),
+    })  # fmt: skip
+    figure.add_annotation(
+        text=f"<b>{look.escape(curves.title)}</b>", hovertext=look.escape(curves.why), xref="paper", yref="paper", x=0, y=domain[1],
+        xanchor="left", yanchor="bottom", yshift=4, showarrow=False, font={"size": 13}, captureevents=True,
     )  # fmt: skip
 
 
-def _band(curves: Curves, frame: pd.DataFrame, across: pd.Series) -> list[go.Scatter]:
+def _positive(values: pd.Series) -> bool:
+    known = values.dropna()
+    return bool(len(known)) and bool((known > 0).all())
+
+
+def _broken(frame: pd.DataFrame) -> pd.DataFrame:
+    """An empty row at each restart and where generations are missing, so that no line joins what is not neighbours."""
+    if frame.empty:
+        return frame
+    cut = np.flatnonzero(np.diff(frame["segment"].to_numpy(), prepend=frame["segment"].iloc[0]) != 0)
+    if "hole_before" in frame:
+        cut = np.union1d(cut, np.flatnonzero(frame["hole_before"].to_numpy(bool)))
+    if cut.size == 0:
+        return frame
+    place = np.insert(np.arange(len(frame)), cut, -1)  # -1: the empty row
+    broken = frame.iloc[place].reset_index(drop=True)
+    empty = place < 0
+    broken.loc[empty, [name for name in frame.columns if frame[name].dtype.kind == "f"]] = np.nan
+    broken["segment"] = frame["segment"].to_numpy()[np.maximum.accumulate(np.where(empty, 0, place))]
+    return broken
+
+
+def _lines(
+    curve: Curve, frame: pd.DataFrame, across: NDArray[np.float64], colour: str, half_life: float | None
+) -> list[go.Scatter]:
+    values = frame[curve.metric.name]
+    if curve.style == "best-so-far":
+        best = values.groupby(frame["segment"]).cummax()
+        best = best.groupby(frame["segment"]).ffill().where(frame["time"].notna())
+        return [_line(across, best, curve.legend, colour, width=2.2, shape="hv")]
+    if curve.style == "faint":
+        return [_line(across, values, curve.legend, look.FAINT, width=1.3)]
+    fade = 1.0 if half_life is None else 0.4
+    if curve.style == "dots":
+        raw = go.Scatter(
+            x=across, y=values.to_numpy(np.float32), name=curve.legend, mode="markers", opacity=fade, hovertemplate="%{y:.4~g}",
+            marker={"size": 5, "color": colour, "symbol": _symbols(frame["source"])},
+        )  # fmt: skip
+    else:
+        raw = _line(across, values, curve.legend, colour, width=1.8 if half_life is None else 1.0, opacity=fade)
+    if half_life is None:
+        return [raw]
+    smooth = pd.concat(
+        pd.Series(smoothed(piece.to_numpy(np.float64), frame.loc[piece.index, "generation"].to_numpy(np.float64), half_life), piece.index)
+        for _, piece in values.groupby(frame["segment"])
+    ).reindex(frame.index)  # fmt: skip
+    return [raw, _line(across, smooth, f"{curve.legend}, smoothed", colour, width=2.4)]
+
+
+def _line(
+    across: NDArray[np.float64], values: pd.Series, name: str, colour: str, *, width: float, shape: str = "linear", opacity: float = 1.0
+) -> go.Scatter:  # fmt: skip
+    few = values.notna().sum() < FEW and shape == "linear"
+    return go.Scatter(
+        x=across, y=values.to_numpy(np.float32), name=name, mode="lines+markers" if few else "lines", opacity=opacity,
+        line={"color": colour, "width": width, "shape": shape}, marker={"size": 4}, connectgaps=False, hovertemplate="%{y:.4~g}",
+    )  # fmt: skip
+
+
+def _symbols(sources: pd.Series) -> list[str] | str:
+    """Filled points came from the log, open ones were sampled by Prometheus; all filled where there is one source."""
+    if len(sources.unique()) < 2:
+        return "circle"
+    return list(np.where(sources.eq("prometheus"), "circle-open", "circle"))
+
+
+def _band(band: tuple[Metric, Metric], frame: pd.DataFrame, across: NDArray[np.float64]) -> list[Any]:
     """Least to best of the population where known, else mean ± one standard deviation."""
-    assert curves.band is not None
-    low, high = (metric.name for metric in curves.band)
+    low, high = (metric.name for metric in band)
     if low in frame and high in frame and frame[low].notna().any():
         edges, name = (frame[low], frame[high]), "worst to best"
     elif metrics.STD.name in frame and metrics.AVERAGE.name in frame:
@@ -104,5 +237,5 @@ def _band(curves: Curves, frame: pd.DataFrame, across: pd.Series) -> list[go.Sca
     hidden = {"mode": "lines", "line": {"width": 0}, "hoverinfo": "skip", "connectgaps": False, "legendgroup": name}
     return [
         go.Scatter(x=across, y=edges[0].to_numpy(np.float32), showlegend=False, **hidden),
-        go.Scatter(x=across, y=edges[1].to_numpy(np.float32), name=name, fill="tonexty", fillcolor="rgba(0,114,178,0.14)", **hidden),
+        go.Scatter(x=across, y=edges[1].to_numpy(np.float32), name=name, fill="tonexty", fillcolor="rgba(42,134,196,0.16)", **hidden),
     ]  # fmt: skip

@@ -14,7 +14,7 @@ def draw(panel: Panel, frame: pd.DataFrame, *, zone: str = "UTC", revision: str 
     Lines beyond `look.MAX_LINES` are left out, the ones with the highest last values stay; the figure says so.
     """
     shown = busiest(frame)
-    when = shown.index.tz_convert(zone).tz_localize(None).to_numpy() if len(shown.index) else []
+    when = look.local(pd.DatetimeIndex(shown.index), zone)
     shape = "hv" if panel.chart == "steps" else "linear"
     traces = [
         go.Scatter(
@@ -29,7 +29,8 @@ def draw(panel: Panel, frame: pd.DataFrame, *, zone: str = "UTC", revision: str 
         for i, name in enumerate(shown.columns)
     ]
     figure = look.figure(traces, revision=f"{panel.key}|{revision}")
-    figure.update_layout(showlegend=True)
+    figure.update_layout(showlegend=True, margin={"t": 30})
+    figure.update_xaxes(type="date", hoverformat="%d %b %H:%M:%S")
     figure.update_yaxes(**look.axis_of(panel.unit), rangemode="tozero" if panel.floor_zero else "normal")
     for value, meaning in panel.thresholds:
         figure.add_hline(

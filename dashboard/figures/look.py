@@ -1,15 +1,21 @@
-"""One look for every figure: colours that colour-blind people tell apart, axes in units, zoom that survives a refresh."""
+"""One look for every figure: colours that colour-blind people tell apart, axes in units, zoom that survives a refresh.
+
+Text and background colours are left to the page, which knows whether it is light or dark.
+"""
 
 import html
 from typing import Any
 
+import numpy as np
+import pandas as pd
 import plotly.graph_objects as go
+from numpy.typing import NDArray
 
 from dashboard.catalogue import units
 from dashboard.catalogue.units import Unit
 
 # Okabe and Ito (2008), "Color Universal Design", darkened where it must be read on white and on dark.
-COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#7f6fb5", "#8c6d31")
+COLOURS = ("#2a86c4", "#d55e00", "#009e73", "#cc79a7", "#d99000", "#56b4e9", "#7f6fb5", "#8c6d31")
 FAINT = "#8a97a5"
 WARNING = "#d55e00"
 MAX_LINES = 24  # more lines than this are a texture, not a chart
@@ -23,6 +29,8 @@ _TICKS: dict[Unit, dict[str, Any]] = {
     units.WATTS: {"tickformat": "~s", "ticksuffix": " W"},
     units.CELSIUS: {"ticksuffix": " °C"},
     units.PER_SECOND: {"ticksuffix": " /s"},
+    units.NUMBER: {"tickformat": "~g"},
+    units.COUNT: {"tickformat": ",~r"},
 }
 
 
@@ -39,18 +47,36 @@ def axis_of(unit: Unit) -> dict[str, Any]:
     return ticks
 
 
+def local(times: pd.DatetimeIndex | NDArray[np.float64], zone: str) -> NDArray[np.float64]:
+    """Times (aware index, or unix seconds) as milliseconds of the viewer's wall clock, what plotly's date axis counts in."""
+    aware = times if isinstance(times, pd.DatetimeIndex) else pd.to_datetime(times, unit="s", utc=True)
+    wall = pd.DatetimeIndex(aware).tz_convert(zone).tz_localize(None)
+    milliseconds = wall.as_unit("ms").asi8.astype(np.float64)
+    milliseconds[wall.isna()] = np.nan
+    return np.asarray(milliseconds)
+
+
 def figure(traces: list[Any], *, revision: str, height: int = 300) -> go.Figure:
     """A figure with the common layout. `revision` keeps zoom and hidden lines while it stays the same."""
     return go.Figure(
         traces,
         layout={
+            "template": go.layout.Template(),  # plotly's own is nine tenths of a small figure
             "height": height,
             "margin": {"l": 8, "r": 12, "t": 8, "b": 8},
             "hovermode": "x unified",
             "uirevision": revision,
-            "legend": {"orientation": "h", "yanchor": "bottom", "y": 1.0, "x": 0, "title": None},
-            "xaxis": {"automargin": True, "showgrid": False, "zeroline": False},
+            "legend": legend(),
+            "xaxis": {"automargin": True, "showgrid": False, "zeroline": False, "showspikes": True, "spikemode": "across",
+                      "spikesnap": "cursor", "spikethickness": 1, "spikedash": "solid", "spikecolor": FAINT},
             "yaxis": {"automargin": True, "zeroline": False},
             "separators": ". ",
         },
-    )
+    )  # fmt: skip
+
+
+def legend(top: float = 1.0) -> dict[str, Any]:
+    """A legend in one row above the plot, at its right end; `top` is the plot's upper edge as a share of the figure."""
+    return {
+        "orientation": "h", "yanchor": "bottom", "y": top, "xanchor": "right", "x": 1, "title": {"text": ""}, "font": {"size": 11},
+    }  # fmt: skip

@@ -1,53 +1,33 @@
-"""Panels and curves on screen: title, what to read out of it, figure, age. A drawn figure is shared by all sessions."""
+"""Panels and curves on screen: title, what to read out of it, figure, age, and the queries behind it."""
 
-import threading
-from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
-import plotly.graph_objects as go
+import pandas as pd
 import streamlit as st
 
 from dashboard.catalogue.spec import Curves, Panel
-from dashboard.feed import Answer, thin
+from dashboard.catalogue.units import Unit
+from dashboard.feed import Answer, Evolution, thin
 from dashboard.figures import evolution as evolution_figure
 from dashboard.figures import lines
-from dashboard.shell import states, view
+from dashboard.shell import states, take
+from dashboard.shell.figure import drawn, show
 from dashboard.shell.look import Look
-from dashboard.shell.text import clock, plain
-from dashboard.sources import current
+from dashboard.shell.text import plain
 
-CONFIG = {"displaylogo": False, "responsive": True, "modeBarButtonsToRemove": ["lasso2d", "select2d"]}
+__all__ = ["Stack", "curves", "freshness", "heading", "panel", "show", "spoken", "stack"]
+
 POINTS = 2000  # about one a pixel column
 
 
-class _Drawn:
-    """The last few hundred figures, by what they show. The frame is kept with its figure, so that an id stays its own."""
+@dataclass(frozen=True, slots=True)
+class Stack:
+    """Several curves under one title, on one x axis with one cursor, drawn as one figure."""
 
-    def __init__(self, most: int = 400) -> None:
-        self._most = most
-        self._lock = threading.Lock()
-        self._figures: OrderedDict[tuple[object, ...], tuple[object, go.Figure]] = OrderedDict()
-
-    def get(self, key: tuple[object, ...], source: object, draw: Callable[[], go.Figure]) -> go.Figure:
-        key = (*key, id(source))
-        with self._lock:
-            if key in self._figures:
-                self._figures.move_to_end(key)
-                return self._figures[key][1]
-        figure = draw()
-        with self._lock:
-            self._figures[key] = (source, figure)
-            while len(self._figures) > self._most:
-                self._figures.popitem(last=False)
-        return figure
-
-
-_drawn = _Drawn()
-
-
-def show(figure: go.Figure, *, key: str, alt: str) -> None:
-    """A figure at its place; `alt` is read by a screen reader instead of it."""
-    st.plotly_chart(figure, key=key, config=CONFIG, alt=alt)
+    key: str
+    title: str
+    rows: tuple[Curves, ...]
 
 
 def heading(title: str, why: str) -> None:
@@ -66,65 +46,82 @@ def panel(item: Panel, look: Look) -> None:
             else:
                 states.empty(item.empty or "No data in this window.")
             return
-        revision = f"{look.view.window.from_}|{look.view.window.to}|{look.view.run}"
-        figure = _drawn.get(
-            (item.key, look.view.zone, revision),
-            answer.frame,
-            lambda: lines.draw(item, answer.frame, zone=look.view.zone, revision=revision),
-        )
-        show(figure, key=f"panel-{item.key}", alt=spoken(item, answer))
-        _footnote(answer, look)
+        zone, revision = look.view.zone, f"{look.view.window.from_}|{look.view.window.to}|{look.view.run}|{look.view.instance}"
+        figure = drawn(
+            (item.key, zone, revision), answer.frame, lambda: lines.draw(item, answer.frame, zone=zone, revision=revision)
+        )  # fmt: skip
+        show(figure, key=f"panel-{item.key}", alt=spoken(item, answer), name=item.key)
+        _footnote(item, answer, look)
 
 
 def spoken(item: Panel, answer: Answer) -> str:
     """The figure in words: each line's last value."""
-    frame = answer.frame.ffill()
-    last = frame.iloc[-1] if len(frame) else {}
-    said = "; ".join(
-        f"{name} {item.unit.format(float(value))}" for name, value in list(dict(last).items())[:8]
-    )
+    last = answer.frame.ffill().iloc[-1]
+    said = "; ".join(f"{name} {item.unit.format(float(value))}" for name, value in list(last.items())[:8])
     return f"{item.title}. Now: {said}."
 
 
 def curves(item: Curves, look: Look) -> None:
     """One figure on the evolution axis of the chosen run."""
-    evolution = look.evolution
+    stack(Stack(item.key, item.title, (item,)), look)
+
+
+def stack(item: Stack, look: Look, evolution: Evolution | None = None) -> None:
+    """Several figures on one evolution axis, of the chosen run or as given; what the run does not report is said once."""
+    evolution = evolution or look.evolution
     with st.container(border=True):
-        heading(item.title, item.why)
         if evolution is None:
             states.empty("No run is known in this window.")
             return
-        known = [
-            curve
-            for curve in item.curves
-            if curve.metric.name in evolution.frame and evolution.frame[curve.metric.name].notna().any()
-        ]
+        frame = evolution.frame
+        known = tuple(row for row in item.rows if evolution_figure.drawable(row, frame))
         if not known:
-            for why in evolution.unavailable if evolution.frame.empty else ():
+            for why in evolution.unavailable if frame.empty else ():
                 states.unavailable(why)
-            states.empty(item.empty or "Nothing of this was reported in this window.")
+            states.empty(" ".join(row.empty for row in item.rows) or "Nothing of this was reported in this window.")
             return
-        revision = f"{evolution.run.run_id if evolution.run else ''}"
-        figure = _drawn.get(
-            (item.key, look.view.axis, look.view.zone, revision),
-            evolution.frame,
-            lambda: evolution_figure.draw(
-                item,
-                thin(evolution.frame, POINTS),
-                axis=look.view.axis,
-                zone=look.view.zone,
-                revision=revision,
-            ),
+        options, revision = look.view.options, f"{item.key}|{evolution.run.run_id if evolution.run else ''}"
+        metrics = [curve.metric.name for row in known for curve in row.curves]
+        noted = look.noted
+        figure = drawn(
+            (item.key, options, revision, known, noted),
+            frame,
+            lambda: evolution_figure.draw(known, thin(frame, POINTS, metrics), options, noted=noted, revision=revision),
         )
-        last = evolution.frame.iloc[-1]
-        said = "; ".join(
-            f"{curve.legend} {item.unit.format(float(last[curve.metric.name]))}" for curve in known
-        )
-        show(
-            figure,
-            key=f"curves-{item.key}",
-            alt=f"{item.title}, {len(evolution.frame)} points. Last: {said}.",
-        )
+        show(figure, key=f"curves-{item.key}", alt=_told(item.title, known, evolution), name=f"{item.key}-{look.run_id}")
+        silent = [row.title.lower() for row in item.rows if row not in known]
+        st.caption(
+            plain(" ".join([
+                evolution.coverage,
+                "Open points were sampled by Prometheus, filled ones come from the run's log." if len(frame["source"].unique()) > 1 else "",
+                f"This run does not report: {', '.join(silent)}." if silent else "",
+                f"Log and Prometheus disagree on {evolution.disagreements} generations." if evolution.disagreements else "",
+            ]))
+        )  # fmt: skip
+        take.away(item.key, lambda: _table(frame, metrics), evolution.asked, look)
+
+
+def _told(title: str, rows: Sequence[Curves], evolution: Evolution) -> str:
+    """The figure in words: the last value of each curve."""
+    said = "; ".join(
+        f"{curve.legend} {_last(evolution.frame, curve.metric.name, row.unit)}"
+        for row in rows
+        for curve in row.curves
+        if curve.metric.name in evolution.frame
+    )
+    return f"{title}, {len(evolution.frame)} points. Last known: {said}."
+
+
+def _last(frame: pd.DataFrame, name: str, unit: Unit) -> str:
+    known = frame[name].dropna()
+    return unit.format(float(known.iloc[-1]) if len(known) else None)
+
+
+def _table(frame: pd.DataFrame, metrics: Sequence[str]) -> pd.DataFrame:
+    """What a download of curves holds: every point, not only those drawn; times as UTC."""
+    there = [name for name in dict.fromkeys(metrics) if name in frame]
+    head = frame[["generation", "elapsed_seconds", "segment", "source"]]
+    return pd.concat([pd.to_datetime(frame["time"], unit="s", utc=True).rename("time_utc"), head, frame[there]], axis=1)
 
 
 def freshness(look: Look, panels: Sequence[Panel]) -> None:
@@ -140,24 +137,13 @@ def freshness(look: Look, panels: Sequence[Panel]) -> None:
             states.stale(oldest.unavailable, oldest.looked_at, look.now, look.view.zone)
 
 
-def run_picker(chosen: view.View) -> None:
-    """Which run: the one that evolves now unless the viewer chose another."""
-    known = current().feed.runs(chosen.window).runs
-    names = {"": "Newest run"} | {run.run_id: f"{run.name} · {run.state} · {run.run_id}" for run in known}
-    if chosen.run and chosen.run not in names:
-        names[chosen.run] = f"{chosen.run} (not seen in this window)"
-    options = list(names)
-    key = f"run-picker-{chosen.run or ''}"
-    st.selectbox(
-        "Run", options, index=options.index(chosen.run or ""), format_func=lambda name: names.get(name, name), key=key,
-        on_change=lambda: view.choose(run=st.session_state[key] or None), width=320,
-    )  # fmt: skip
-
-
-def _footnote(answer: Answer, look: Look) -> None:
+def _footnote(item: Panel, answer: Answer, look: Look) -> None:
     warnings = [text for asked in answer.asked for text in asked.warnings]
-    step = f"one point every {answer.step_seconds:g} s · " if answer.step_seconds else ""
-    st.caption(
-        f"{step}looked at {clock(answer.looked_at, look.view.zone)}"
-        + (f" · {plain(warnings[0])}" if warnings else "")
-    )
+    step = f"one point every {answer.step_seconds:g} s" if answer.step_seconds else ""
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.caption(" · ".join(filter(None, [step, plain(warnings[0]) if warnings else ""])), width="stretch")
+        take.away(item.key, _wide(answer.frame), answer.asked, look)
+
+
+def _wide(frame: pd.DataFrame) -> Callable[[], pd.DataFrame]:
+    return lambda: frame.rename_axis("time_utc").reset_index()

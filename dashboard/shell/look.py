@@ -7,6 +7,7 @@ from functools import cached_property
 
 from dashboard.catalogue.spec import Panel
 from dashboard.feed import Answer, Evolution, ExpertLoads, Run, RunList
+from dashboard.figures.marks import Mark
 from dashboard.shell.view import View
 from dashboard.sources import Sources
 
@@ -24,7 +25,9 @@ class Look:
     def at(cls, view: View, sources: Sources, panels: Iterable[Panel]) -> "Look":
         """Look once: all panels of the page in one batch."""
         wanted = list(panels)
-        return cls(view, sources, sources.feed.panels(wanted, view.window, run=view.run) if wanted else {})
+        if not wanted:
+            return cls(view, sources)
+        return cls(view, sources, sources.feed.panels(wanted, view.window, run=view.run, instance=view.instance))
 
     @cached_property
     def runs(self) -> RunList:
@@ -39,6 +42,11 @@ class Look:
             return next((run for run in known if run.run_id == self.view.run), None)
         return next((run for run in known if run.active), known[0] if known else None)
 
+    @property
+    def run_id(self) -> str:
+        """The run that is shown, or "" where there is none."""
+        return self.run.run_id if self.run else ""
+
     @cached_property
     def evolution(self) -> Evolution | None:
         """The chosen run along its generations; None where there is no run."""
@@ -48,3 +56,8 @@ class Look:
     def experts(self) -> ExpertLoads | None:
         """The chosen run's experts; None where there is no run."""
         return self.sources.feed.experts(self.run.run_id, self.view.window) if self.run else None
+
+    @cached_property
+    def noted(self) -> tuple[Mark, ...]:
+        """What happened while the curves were drawn."""
+        return ()

@@ -1,41 +1,42 @@
 """A page is a question, a few rows and nothing else. Rows hold panels, curves, or a block: a function of one look."""
 
 import secrets
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Literal
 
 import streamlit as st
 import structlog
-from streamlit.runtime.scriptrunner_utils.exceptions import StopException
+from streamlit.runtime.scriptrunner_utils.exceptions import RerunException, StopException
 
 from collectors.unavailable import Unavailable
 from dashboard.catalogue.spec import Curves, Panel
-from dashboard.shell import charts, states, view
+from dashboard.shell import charts, runs, states, view
+from dashboard.shell.charts import Stack
 from dashboard.shell.look import Look
 from dashboard.shell.text import plain
 from dashboard.sources import current
 
 Block = Callable[[Look], None]
-Item = Panel | Curves | Block
+Item = Panel | Curves | Stack | Block
 Control = Literal["window", "run", "axis"]
 
 log = structlog.get_logger("dashboard.shell")
 
 
 def page(
-    *, title: str, question: str, rows: Sequence[Sequence[Item]], controls: Sequence[Control] = ("window",), above: Callable[[view.View], None] | None = None
+    *, title: str, question: str, rows: Sequence[Sequence[Item]], controls: Sequence[Control] = ("window",), above: Callable[[view.View], None] | None = None, own: Collection[str] = ()
 ) -> None:  # fmt: skip
     """Draw a page and look again as often as the viewer chose.
 
     Args:
         title: the page's name.
         question: what it answers, in one sentence.
-        rows: strips of panels, curves or blocks, side by side; all of them refresh together.
+        rows: strips of panels, curves, stacks or blocks, side by side; all of them refresh together.
         controls: which of the common controls stand at the top.
         above: drawn once, not at each refresh: forms and buttons of the page's own.
+        own: query parameters of the common choice that mean something else on this page.
     """
-    chosen = view.read()
+    chosen = view.read(own)
     st.title(title, anchor=False)
     st.caption(plain(question))
     if chosen.problem:
@@ -48,13 +49,16 @@ def page(
     @st.fragment(run_every=chosen.refresh_seconds)
     def body() -> None:
         look = Look.at(chosen, current(), panels)
+        if "run" in controls:
+            runs.keep_picker_fresh(look)
         charts.freshness(look, panels)
         for row in rows:
-            for column, item in zip(st.columns(len(row), gap="medium"), row, strict=True):
+            columns = st.columns(len(row), gap="medium") if len(row) > 1 else [st.container()]
+            for column, item in zip(columns, row, strict=True):
                 with column:
                     _guarded(title, lambda item=item: draw(item, look))  # type: ignore[misc]  # a default binds the loop variable
 
-    body()
+    _guarded(title, body)
 
 
 def draw(item: Item, look: Look) -> None:
@@ -63,6 +67,8 @@ def draw(item: Item, look: Look) -> None:
         charts.panel(item, look)
     elif isinstance(item, Curves):
         charts.curves(item, look)
+    elif isinstance(item, Stack):
+        charts.stack(item, look)
     else:
         item(look)
 
@@ -73,18 +79,20 @@ def _guarded(title: str, part: Callable[[], None]) -> None:
         part()
     except Unavailable as why:
         states.unavailable(why)
-    except (StopException, st.runtime.scriptrunner.RerunException):  # Streamlit's own control flow
+    except (StopException, RerunException):  # Streamlit's own control flow
         raise
-    except Exception:  # noqa: BLE001  # one broken block must not take the page of an incident with it
+    except Exception:  # one broken block must not take the page of an incident with it
         reference = secrets.token_hex(4)
-        log.exception("A part of a page could not be drawn", page=title, reference=reference, at=time.time())
+        log.exception("A part of a page could not be drawn", page=title, reference=reference)
         states.failed(reference)
 
 
 def _controls(chosen: view.View, controls: Sequence[Control]) -> None:
-    with st.container(horizontal=True, vertical_alignment="bottom"):
+    if not controls:
+        return
+    with st.container(horizontal=True, vertical_alignment="bottom", key="controls"):
         if "run" in controls:
-            charts.run_picker(chosen)
+            runs.picker(chosen)
         if "axis" in controls:
             view.axis_control(chosen)
         if "window" in controls:

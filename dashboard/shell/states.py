@@ -30,3 +30,8 @@ def failed(reference: str) -> None:
         f"This part of the page could not be drawn. The dashboard's log has the details under reference {reference}.",
         icon=":material/error:",
     )
+
+
+def quiet(words: str) -> None:
+    """Something that is missing and need not be: said once, in small letters."""
+    st.caption(plain(words))

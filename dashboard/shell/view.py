@@ -1,13 +1,18 @@
-"""What a person chose to look at: window, refresh, run and axis. Chosen once, it holds on every page and stands in the URL."""
+"""What a person chose to look at: window, refresh, run, axis and how curves are drawn.
+
+Chosen once, it holds on every page and stands in the URL, so that an address sent to somebody shows the same.
+"""
 
 import time
+from collections.abc import Collection
 from dataclasses import dataclass
+from datetime import datetime
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import streamlit as st
 
 from dashboard.feed import Window
-from dashboard.figures.evolution import AXES, Axis
+from dashboard.figures.evolution import AXES, Axis, Options
 from dashboard.sources import current
 
 WINDOWS = {
@@ -15,7 +20,8 @@ WINDOWS = {
     "now-24h": "Last 24 hours", "now-7d": "Last 7 days", "now-30d": "Last 30 days",
 }  # fmt: skip
 REFRESHES = {"off": None, "2s": 2.0, "5s": 5.0, "15s": 15.0, "1m": 60.0}
-KEPT = ("from", "to", "refresh", "run", "axis")  # query parameters that hold on every page
+HALF_LIVES = {"": "Off", "3": "3 generations", "10": "10 generations", "30": "30 generations", "100": "100 generations"}
+KEPT = ("from", "to", "refresh", "run", "axis", "smooth", "log")  # query parameters that hold on every page
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,11 +34,22 @@ class View:
     axis: Axis
     zone: str  # IANA name of the viewer's time zone
     problem: str = ""  # what of the URL could not be used, in a sentence
+    log: bool = False  # logarithmic values
+    half_life: float | None = None  # of the smoothing, in generations
+    instance: str | None = None  # the one instance that panels are about; it holds on its page alone
+
+    @property
+    def options(self) -> Options:
+        """How curves are drawn."""
+        return Options(self.axis, self.zone, self.log, self.half_life)
 
 
-def read() -> View:
-    """The choice as the URL and this session hold it; the URL wins, and is completed."""
-    _complete_the_url()
+def read(own: Collection[str] = ()) -> View:
+    """The choice as the URL and this session hold it; the URL wins, and is completed.
+
+    `own` names query parameters that mean something else on this page: `run` is a benchmark's on the Benchmark page.
+    """
+    _complete_the_url(own)
     problem = ""
     settings = current().settings
     try:
@@ -41,7 +58,7 @@ def read() -> View:
         problem = f"The time window in the address cannot be used: {why} Showing the last {settings.window} instead."
         window = Window.parse(None, None, default=settings.window)
     refresh = REFRESHES.get(_kept("refresh") or "", settings.refresh_seconds)
-    axis = _kept("axis")
+    axis, smooth = _kept("axis"), _kept("smooth") or ""
     return View(
         window=window,
         refresh_seconds=refresh if window.live else None,
@@ -49,6 +66,9 @@ def read() -> View:
         axis=axis if axis in AXES else "generation",  # type: ignore[arg-type]  # AXES holds exactly the literals
         zone=zone(),
         problem=problem,
+        log=_kept("log") == "1",
+        half_life=float(smooth) if smooth and smooth in HALF_LIVES else None,
+        instance=st.query_params.get("instance") or None,
     )
 
 
@@ -73,75 +93,99 @@ def choose(**chosen: str | None) -> None:
             st.query_params.pop(key, None)
 
 
+def address(**others: str) -> dict[str, str]:
+    """Query parameters of a link to another page that keeps this choice; `others` are added or replaced."""
+    return {name: str(kept) for name in KEPT if (kept := _kept(name))} | others
+
+
 def window_controls(view: View) -> None:
     """Pickers for window and refresh."""
-    window, refresh = st.columns([3, 2], gap="small")
-    known = dict(WINDOWS)
-    if view.window.from_ not in known or not view.window.live:
-        known = {"custom": view.window.label().capitalize()} | known
-    now_shown = "custom" if "custom" in known else view.window.from_
-    window.selectbox(
-        "Time window", list(known), index=list(known).index(now_shown), format_func=lambda name: known[name],
-        key=f"window-picker-{view.window.from_}-{view.window.to}", on_change=_window_chosen,
-        args=(f"window-picker-{view.window.from_}-{view.window.to}",),
+    live = view.window.live and view.window.from_ in WINDOWS
+    known = dict(WINDOWS) if live else {"": view.window.label().capitalize()} | WINDOWS
+    st.session_state["window-picker"] = view.window.from_ if live else ""
+    st.selectbox(
+        "Time window", list(known), format_func=lambda name: known.get(name, name), key="window-picker", on_change=_window_chosen, width=170
     )  # fmt: skip
-    options = list(REFRESHES)
-    shown = next((name for name, seconds in REFRESHES.items() if seconds == view.refresh_seconds), None)
-    refresh.selectbox(
-        "Refresh", options, index=options.index(shown) if shown else None, key=f"refresh-picker-{shown}",
-        placeholder=f"{view.refresh_seconds:g}s" if view.refresh_seconds else "off", on_change=_refresh_chosen,
-        args=(f"refresh-picker-{shown}",), disabled=not view.window.live,
+    refresh = next((name for name, seconds in REFRESHES.items() if seconds == view.refresh_seconds), None)
+    choices = list(REFRESHES) if refresh else [f"{view.refresh_seconds:g}s", *REFRESHES]
+    st.session_state["refresh-picker"] = refresh or choices[0]
+    st.selectbox(
+        "Refresh", choices, key="refresh-picker", on_change=_refresh_chosen, disabled=not view.window.live, width=90,
         help="How often this page looks again. A window that ended in the past does not change.",
     )  # fmt: skip
-    with st.expander("Exact times", expanded=False), st.form("exact-times", border=False):
-        start, end = view.window.bounds(time.time())
-        viewer = ZoneInfo(view.zone)
-        from datetime import datetime
-
-        since = st.datetime_input(
-            "From", datetime.fromtimestamp(start, viewer).replace(tzinfo=None), key="exact-from"
-        )
-        until = st.datetime_input(
-            "To", datetime.fromtimestamp(end, viewer).replace(tzinfo=None), key="exact-to"
-        )
-        if st.form_submit_button("Look at this time") and since and until:
-            first, last = (int(moment.replace(tzinfo=viewer).timestamp() * 1000) for moment in (since, until))
-            if last <= first:
-                st.error("The end must be after the start.")
-            else:
-                choose(from_=str(first), to=str(last))
-                st.rerun()
+    with st.popover("Exact times", icon=":material/date_range:", help="From when to when, to the second"):
+        _exact_times(view)
 
 
 def axis_control(view: View) -> None:
-    """Generation, elapsed or clock time."""
+    """Generation, elapsed or clock time; smoothing and a logarithmic scale."""
+    st.session_state["axis-picker"] = view.axis
     st.segmented_control(
-        "Axis", list(AXES), default=view.axis, required=True, format_func=lambda name: AXES[name],
-        key=f"axis-picker-{view.axis}", on_change=_axis_chosen, args=(f"axis-picker-{view.axis}",),
+        "Axis", list(AXES), required=True, format_func=lambda name: AXES[name], key="axis-picker", on_change=_axis_chosen
     )  # fmt: skip
+    with st.popover("Curves", icon=":material/tune:", help="Smoothing and logarithmic scale"):
+        st.session_state["smooth-picker"] = f"{view.half_life:g}" if view.half_life else ""
+        st.selectbox(
+            "Smoothing", list(HALF_LIVES), format_func=lambda name: HALF_LIVES[name], key="smooth-picker", on_change=_smooth_chosen,
+            help="Exponential moving average: a generation's weight halves after as many generations as chosen. The raw points stay visible.",
+        )  # fmt: skip
+        st.session_state["log-picker"] = view.log
+        st.toggle(
+            "Logarithmic values", key="log-picker", on_change=_log_chosen, help="Rows with a value at or below zero stay linear."
+        )  # fmt: skip
 
 
-def _window_chosen(key: str) -> None:
-    chosen = st.session_state[key]
-    if chosen != "custom":
-        choose(from_=chosen, to="now")
+def _exact_times(view: View) -> None:
+    start, end = view.window.bounds(time.time())
+    viewer = ZoneInfo(view.zone)
+    with st.form("exact-times", border=False):
+        since = st.datetime_input("From", _wall(start, viewer), key="exact-from", step=60)
+        until = st.datetime_input("To", _wall(end, viewer), key="exact-to", step=60)
+        st.caption(f"Times are in {view.zone}.")
+        if not st.form_submit_button("Look at this time") or since is None or until is None:
+            return
+        first, last = (int(moment.replace(tzinfo=viewer).timestamp() * 1000) for moment in (since, until))
+        if last <= first:
+            st.error("The end must be after the start.")
+            return
+        choose(from_=str(first), to=str(last))
+        st.rerun()
 
 
-def _refresh_chosen(key: str) -> None:
-    choose(refresh=st.session_state[key])
+def _wall(moment: float, viewer: ZoneInfo) -> datetime:
+    return datetime.fromtimestamp(moment, viewer).replace(tzinfo=None, second=0, microsecond=0)
 
 
-def _axis_chosen(key: str) -> None:
-    choose(axis=st.session_state[key])
+def _window_chosen() -> None:
+    if st.session_state["window-picker"]:
+        choose(from_=st.session_state["window-picker"], to="now")
+
+
+def _refresh_chosen() -> None:
+    choose(refresh=st.session_state["refresh-picker"])
+
+
+def _axis_chosen() -> None:
+    choose(axis=st.session_state["axis-picker"])
+
+
+def _smooth_chosen() -> None:
+    choose(smooth=st.session_state["smooth-picker"])
+
+
+def _log_chosen() -> None:
+    choose(log="1" if st.session_state["log-picker"] else None)
 
 
 def _kept(name: str) -> str | None:
     return st.session_state.get(f"view.{name}")
 
 
-def _complete_the_url() -> None:
+def _complete_the_url(own: Collection[str]) -> None:
     """A page change empties the URL: what the session holds is written back; what the URL says anew is held."""
     for name in KEPT:
+        if name in own:
+            continue
         if name in st.query_params:
             st.session_state[f"view.{name}"] = st.query_params[name]
         elif _kept(name):

@@ -1,0 +1,278 @@
+"""Experts on screen: the heatmap, who is dead since when, and how even the load is. Never an average over layers."""
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+
+from dashboard.catalogue import evolution, experts
+from dashboard.catalogue.spec import Curve, Curves, Metric
+from dashboard.catalogue.units import FAIR_LOAD, NUMBER, RATIO
+from dashboard.feed import Evolution, ExpertLoads
+from dashboard.figures import evolution as evolution_figure
+from dashboard.figures import heatmap as heatmap_figure
+from dashboard.shell import charts, links, order, states, take
+from dashboard.shell.figure import drawn, show
+from dashboard.shell.kept import kept
+from dashboard.shell.look import Look
+from dashboard.shell.text import clock, plain
+from dashboard.verdict import balance as rules
+from dashboard.verdict.balance import Balance, Named
+
+_WORKED_OUT = "worked out here from the experts' shares; not exported"
+EFFECTIVE = Metric("expert_effective_ratio", "gauge", RATIO, "Effective share of the experts", reason=_WORKED_OUT)
+DEAD = Metric("expert_dead_ratio", "gauge", RATIO, "Share of the experts that are dead", reason=_WORKED_OUT)
+CV = Metric("expert_load_cv", "gauge", NUMBER, "Coefficient of variation of the load", reason=_WORKED_OUT)
+VIOLATION = Metric("expert_load_violation", "gauge", NUMBER, "Largest load over fair load, minus 1", reason=_WORKED_OUT)
+BALANCE = charts.Stack(
+    "balance",
+    "Balance",
+    (
+        Curves("effective-experts", "Effective and dead experts", rules.FORMULAS["effective"], RATIO,
+               (Curve(EFFECTIVE, "effective ÷ all"), Curve(DEAD, "dead ÷ all"))),
+        Curves("load-cv", "Unevenness of the load", f"{rules.FORMULAS['cv']} {rules.FORMULAS['violation']}", FAIR_LOAD,
+               (Curve(CV, "coefficient of variation"), Curve(VIOLATION, "maximal violation"))),
+        *experts.CURVES,
+        evolution.FITNESS,
+    ),
+)  # fmt: skip
+
+WORDS = {"dead": "Dead", "starved": "Starved", "overloaded": "Overloaded"}
+MOST_NAMED = 12
+
+
+def heatmap(look: Look) -> None:
+    """Load ÷ fair load of one layer's experts against the axis."""
+    loads = _loads(look)
+    if loads is None:
+        return
+    with st.container(border=True):
+        with st.container(horizontal=True, vertical_alignment="bottom"):
+            charts.heading(
+                "Load ÷ fair load", "1 is an even share of the layer's load, 0 is dead. Blue is below fair, orange above; grey is a hole, not a zero."
+            )  # fmt: skip
+            layer = _layer(loads)
+            by = order.picker()
+        if layer not in loads.load:
+            loads = look.sources.feed.experts(loads.run_id, look.view.window, layer=layer)
+            if layer not in loads.load:
+                states.empty(f"Layer {layer} has no value in this window.")
+                return
+        st.caption(plain(f"{loads.scale_said} {_source(loads)}"))
+        rows = kept(("order", by, layer), (loads,), lambda: order.of(by, loads.load[layer]))
+        options, revision = look.view.options, f"{loads.run_id}|{layer}|{by}"
+        figure = drawn(
+            ("experts", layer, by, options.axis, options.zone, revision),
+            loads,
+            lambda: heatmap_figure.draw(
+                loads.load[layer][rows],
+                [loads.experts[layer][i] for i in rows],
+                evolution_figure.x_of(_frame(loads, look), options.axis, options.zone),
+                evolution_figure.x_axis(options.axis),
+                loads.share[layer][rows],
+                revision=revision,
+            ),
+        )
+        show(figure, key="experts-heatmap", alt=_told(loads, layer), name=f"experts-{loads.run_id}")
+        take.away("experts-heatmap", lambda: _table(loads), loads.asked, look)
+
+
+def named(look: Look) -> None:
+    """The experts that do not carry their share, by name, since when, and what helps."""
+    loads = look.experts
+    if loads is None or not loads.load:
+        return
+    found = kept(("named",), (loads,), lambda: _named(loads))
+    if not found:
+        layers = f" of all {len(loads.load)} layers" if len(loads.load) > 1 else ""
+        st.success(f"No expert{layers} is dead, starved or overloaded at the newest point.", icon=":material/check_circle:")
+        return
+    with st.container(border=True):
+        charts.heading(
+            "Experts that do not carry their share",
+            f"Dead: load ÷ fair load below {experts.DEAD_BELOW:g}. Starved: below {experts.STARVED_BELOW:g}. Overloaded: above {experts.OVERLOADED_ABOVE:g}.",
+        )  # fmt: skip
+        for condition, word in WORDS.items():
+            those = [one for one in found if one.condition == condition]
+            if those:
+                _line(word, those, loads, look)
+        with st.container(horizontal=True):
+            if any(one.condition == "dead" for one in found):
+                links.to("runbooks", "What to do about a dead expert", icon=":material/menu_book:", alert=experts.DEAD.name)
+            if any(one.condition == "overloaded" for one in found):
+                links.to("runbooks", "What to do about imbalance", icon=":material/menu_book:", alert=experts.IMBALANCE.name)
+
+
+def numbers(look: Look) -> None:
+    """How even the newest point is, layer by layer."""
+    loads = look.experts
+    if loads is None or not loads.load:
+        return
+    measures = _balances(loads)
+    collapsed = [layer for layer, measure in measures.items() if measure.collapsed]
+    if collapsed:
+        st.error(
+            plain(f"Router collapse: {_layers(collapsed)} effectively use less than a quarter of their experts."),
+            icon=":material/warning:",
+        )  # fmt: skip
+    layer, measure = min(measures.items(), key=lambda pair: _value(pair[1], pair[1].effective, np.inf))
+    last = measure.last
+    if last is None:
+        return
+    if len(measures) > 1:
+        st.caption(plain(f"Layer {layer} is the least even of {len(measures)}; the table below has all of them."))
+    with st.container(horizontal=True, gap="medium"):
+        for label, value, formula in (
+            ("Effective experts", f"{measure.effective[last] * measure.experts:.3g} of {measure.experts}", "effective"),
+            ("Dead experts", f"{measure.dead[last] * measure.experts:.0f} of {measure.experts}", "dead"),
+            ("Coefficient of variation", f"{measure.cv[last]:.3f}", "cv"),
+            ("Maximal violation", f"{measure.violation[last]:.3f}", "violation"),
+            ("Variance of shares", f"{measure.variance[last]:.3g}", "variance"),
+        ):
+            st.metric(label, value, help=rules.FORMULAS[formula], width="content")
+    if len(measures) > 1:
+        _layer_table(measures)
+
+
+def balance(look: Look) -> None:
+    """Balance of the chosen layer, the routing's own numbers and fitness, on one cursor."""
+    loads, run = look.experts, look.evolution
+    if loads is None or run is None:
+        return
+    if not loads.load:
+        charts.stack(replace(BALANCE, rows=experts.CURVES), look)
+        return
+    layer = _chosen_layer(loads)
+    if layer not in loads.load:
+        loads = look.sources.feed.experts(loads.run_id, look.view.window, layer=layer)
+    if layer not in loads.load:
+        return
+    measure = _balances(loads)[layer]
+    joined = kept(("balance", layer), (loads, run), lambda: _joined(run, loads, measure))
+    charts.stack(BALANCE, look, joined)
+
+
+def _loads(look: Look) -> ExpertLoads | None:
+    loads = look.experts
+    if loads is not None and loads.unavailable is not None and loads.load:
+        states.stale(loads.unavailable, loads.looked_at, look.now, look.view.zone)
+    if loads is not None and loads.load:
+        return loads
+    if loads is not None and loads.unavailable is not None:
+        states.unavailable(loads.unavailable)
+    elif look.run is not None:
+        states.empty("This run does not report what its experts carry: expert_utilization_ratio is missing in this window.")
+    return None
+
+
+def _source(loads: ExpertLoads) -> str:
+    return {"log": "Read from the run's own log.", "prometheus": "Sampled by Prometheus.", "": ""}[loads.source]
+
+
+def _chosen_layer(loads: ExpertLoads) -> str:
+    layers = list(loads.layers)
+    chosen = st.session_state.get("layer-picker")
+    return chosen if chosen in layers else layers[0]
+
+
+def _layer(loads: ExpertLoads) -> str:
+    layers = list(loads.layers)
+    if len(layers) == 1:
+        return layers[0]
+    st.session_state["layer-picker"] = _chosen_layer(loads)
+    return st.selectbox("Layer", layers, key="layer-picker", width=120)
+
+
+def _frame(loads: ExpertLoads, look: Look) -> pd.DataFrame:
+    """The points of the loads as the evolution figures want them."""
+    start = look.run.started_at if look.run and look.run.started_at is not None else (loads.times[0] if loads.times.size else 0.0)
+    return pd.DataFrame({"time": loads.times, "generation": loads.generations, "elapsed_seconds": loads.times - start})
+
+
+def _balances(loads: ExpertLoads) -> dict[str, Balance]:
+    return kept(("balances",), (loads,), lambda: {layer: rules.balance(share) for layer, share in loads.share.items()})
+
+
+def _named(loads: ExpertLoads) -> list[Named]:
+    return [one for layer, load in loads.load.items() for one in rules.named(layer, loads.experts[layer], load)]
+
+
+def _line(word: str, those: list[Named], loads: ExpertLoads, look: Look) -> None:
+    several = len(loads.load) > 1
+    said = [
+        f"**{plain(one.expert)}**{plain(f' of layer {one.layer}') if several else ''} ({plain(f'{one.load:.2f}')} since {plain(_since(one, loads, look))})"
+        for one in those[:MOST_NAMED]
+    ]
+    more = f" and {len(those) - MOST_NAMED} more" if len(those) > MOST_NAMED else ""
+    st.markdown(f"{word}: {', '.join(said)}{more}")
+
+
+def _since(one: Named, loads: ExpertLoads, look: Look) -> str:
+    generation = loads.generations[one.since]
+    if np.isfinite(generation):
+        return f"generation {generation:.0f}" if one.since else f"generation {generation:.0f} or before"
+    return clock(float(loads.times[one.since]), look.view.zone)
+
+
+def _layers(names: list[str]) -> str:
+    return f"layers {', '.join(names)}" if len(names) > 1 else (f"layer {names[0]}" if names[0] else "the experts")
+
+
+def _value(measure: Balance, values: "np.ndarray[tuple[int], np.dtype[np.float64]]", otherwise: float) -> float:
+    return float(values[measure.last]) if measure.last is not None else otherwise
+
+
+def _layer_table(measures: dict[str, Balance]) -> None:
+    rows = [
+        {"layer": layer, "experts": one.experts, "effective %": 100 * one.effective[one.last], "dead": round(one.dead[one.last] * one.experts),
+         "coefficient of variation": one.cv[one.last], "maximal violation": one.violation[one.last]}
+        for layer, one in measures.items() if one.last is not None
+    ]  # fmt: skip
+    st.dataframe(pd.DataFrame(rows).round(3), hide_index=True, height=min(300, 38 + 35 * len(rows)), alt="Balance of every layer")
+
+
+def _joined(run: Evolution, loads: ExpertLoads, measure: Balance) -> Evolution:
+    """The run's curves with the layer's balance beside them, point by point of the same generation (or the nearest time)."""
+    columns = {EFFECTIVE.name: measure.effective, DEAD.name: measure.dead, CV.name: measure.cv, VIOLATION.name: measure.violation}
+    side = pd.DataFrame(columns).assign(generation=loads.generations, time=loads.times)
+    frame = run.frame
+    if frame.empty:
+        frame = side.assign(elapsed_seconds=side["time"] - side["time"].iloc[0], segment=0, source=loads.source, hole_before=False)
+    elif side["generation"].notna().any() and frame["generation"].notna().any():
+        side = side.dropna(subset=["generation"]).drop_duplicates("generation", keep="last").drop(columns="time")
+        frame = frame.merge(side, on="generation", how="left")
+    else:
+        side = side.drop(columns="generation").sort_values("time")
+        frame = pd.merge_asof(frame.sort_values("time"), side, on="time", direction="nearest")
+    return replace(run, frame=frame, asked=(*run.asked, *loads.asked))
+
+
+def _told(loads: ExpertLoads, layer: str) -> str:
+    """The heatmap in words: the newest load of the extremes."""
+    load, names = loads.load[layer], loads.experts[layer]
+    known = np.flatnonzero(np.isfinite(load).any(axis=0))
+    if known.size == 0:
+        return f"Load of {len(names)} experts; no value yet."
+    newest = load[:, known[-1]]
+    ranked = [i for i in np.argsort(newest) if np.isfinite(newest[i])]
+    least, most = ranked[0], ranked[-1]
+    return (
+        f"Load divided by fair load of {len(names)} experts over {known.size} points. At the newest point expert {names[least]} carries least, "
+        f"{newest[least]:.2f}, and expert {names[most]} most, {newest[most]:.2f}."
+    )
+
+
+def _table(loads: ExpertLoads) -> pd.DataFrame:
+    pieces = [
+        pd.DataFrame({
+            "time_utc": np.tile(pd.to_datetime(loads.times, unit="s", utc=True), len(loads.experts[layer])),
+            "generation": np.tile(loads.generations, len(loads.experts[layer])),
+            "layer": layer,
+            "expert_id": np.repeat(loads.experts[layer], loads.times.size),
+            "load_over_fair": load.ravel(),
+            "share": loads.share[layer].ravel(),
+        })
+        for layer, load in loads.load.items()
+    ]  # fmt: skip
+    return pd.concat(pieces, ignore_index=True)

@@ -1,0 +1,59 @@
+"""A plotly figure on screen, drawn once for all sessions and sent only when it changed.
+
+Streamlit's own plotly element is taken down and put up again whenever its data changes, which forgets what the viewer
+zoomed in on; this one keeps its place in the page (browser/figure.js).
+"""
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import plotly.graph_objects as go
+import plotly.io
+import streamlit as st
+
+from dashboard.shell import assets
+from dashboard.shell.kept import kept
+
+_mount = st.components.v2.component("moe-router-dashboard.figure", js=assets.loader("figure.js"), isolate_styles=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """A figure as it goes over the wire."""
+
+    body: bytes  # JSON {"data": …, "layout": …}; numbers as typed arrays in base64
+    digest: str
+    height: int  # pixels
+
+    @classmethod
+    def of(cls, figure: go.Figure) -> "Drawn":
+        """Write the figure down, once."""
+        body = plotly.io.to_json(figure, validate=False).encode()
+        return cls(body, hashlib.sha256(body).hexdigest()[:16], int(figure.layout.height or 300))
+
+
+def drawn(key: tuple[object, ...], source: object, draw: Callable[[], go.Figure]) -> Drawn:
+    """The drawing of `source` under this key: drawn by the first session that asks, shared with all others.
+
+    Args:
+        key: everything the drawing depends on beside its source: axis, zone, options.
+        source: the frame it shows.
+        draw: called only if this was not drawn yet.
+    """
+    return kept(("figure", *key), (source,), lambda: Drawn.of(draw()))
+
+
+def show(figure: Drawn | go.Figure, *, key: str, alt: str, name: str = "") -> None:
+    """Put a figure in its place on the page.
+
+    Args:
+        figure: what to show.
+        key: its place; the same key keeps zoom and hidden lines.
+        alt: what a screen reader says instead of it.
+        name: the file name of downloaded images.
+    """
+    shown = figure if isinstance(figure, Drawn) else Drawn.of(figure)
+    head = json.dumps({"digest": shown.digest, "alt": alt, "name": name or key})
+    _mount(key=key, data=head[:-1].encode() + b', "figure": ' + shown.body + b"}", height=shown.height)

@@ -1,0 +1,107 @@
+"""How evenly the experts of a layer share the load, and which of them do not: every threshold and formula is here.
+
+Pure arithmetic on shares; all numbers are per layer, because an average over layers hides the layer that collapsed.
+Load means load ÷ fair load: the expert's share times the number of experts. 1 is fair, 0 is dead, N is everything.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dashboard.catalogue.experts import DEAD_BELOW, OVERLOADED_ABOVE, STARVED_BELOW
+
+Floats = NDArray[np.float64]
+Condition = Literal["dead", "starved", "overloaded"]
+
+COLLAPSED_BELOW = 0.25  # effective experts ÷ N, as the alert RouterCollapse has it
+
+FORMULAS = {
+    "effective": "exp(−Σ pᵢ ln pᵢ) ÷ N, the exponential of Shannon's entropy of the shares pᵢ (Hill 1973, “Diversity and evenness”): "
+    "100 % is even, 1/N is everything on one expert.",
+    "dead": f"Share of the layer's experts with load ÷ fair load below {DEAD_BELOW:g}.",
+    "cv": "Standard deviation ÷ mean of the load (Shazeer et al. 2017, “Outrageously large neural networks”): 0 is even, √(N−1) is everything on one expert.",
+    "violation": "Largest load ÷ fair load, minus 1: MaxVio of Wang et al. 2024, “Auxiliary-loss-free load balancing”. 0 is even, N−1 is everything on one expert.",
+    "variance": "Variance of the shares pᵢ, the guide's measure. Its largest value is (N−1)/N², so it shrinks as experts are added.",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Balance:
+    """One layer against time: arrays of one value a point, NaN where nothing was routed."""
+
+    experts: int
+    effective: Floats  # ratio of N
+    dead: Floats  # ratio of N
+    cv: Floats
+    violation: Floats
+    variance: Floats
+
+    @property
+    def last(self) -> int | None:
+        """The newest point that has a value."""
+        known = np.flatnonzero(np.isfinite(self.effective))
+        return int(known[-1]) if known.size else None
+
+    @property
+    def collapsed(self) -> bool:
+        """Whether the layer uses so few of its experts that the alert RouterCollapse would say so."""
+        return self.last is not None and self.experts >= 4 and bool(self.effective[self.last] < COLLAPSED_BELOW)
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """An expert that does not carry its share now."""
+
+    layer: str
+    expert: str
+    condition: Condition
+    load: float  # load ÷ fair load, newest
+    since: int  # index of the first point of the unbroken stretch
+
+
+def balance(share: Floats) -> Balance:
+    """Measures of one layer. `share` is (experts, points), summing to 1 over the experts; NaN where nothing was routed."""
+    experts = share.shape[0]
+    known = np.isfinite(share).any(axis=0)
+    p = np.where(np.isnan(share), 0.0, share)
+    logs = np.log(p, out=np.zeros_like(p), where=p > 0)
+    load = p * experts
+    values = {
+        "effective": np.exp(-(p * logs).sum(axis=0)) / max(experts, 1),
+        "dead": (load < DEAD_BELOW).mean(axis=0),
+        "cv": load.std(axis=0),
+        "violation": load.max(axis=0, initial=0.0) - 1,
+        "variance": p.var(axis=0),
+    }
+    return Balance(experts=experts, **{name: np.where(known, value, np.nan) for name, value in values.items()})
+
+
+def named(layer: str, experts: tuple[str, ...], load: Floats) -> list[Named]:
+    """The experts of a layer that are dead, starved or overloaded at the newest point, the worst first.
+
+    `load` is (experts, points) load ÷ fair load.
+    """
+    known = np.flatnonzero(np.isfinite(load).any(axis=0))
+    if known.size == 0:
+        return []
+    found = []
+    most = min(OVERLOADED_ABOVE, 0.9 * len(experts))  # of two experts none can carry three fair loads
+    for i, expert in enumerate(experts):
+        values = load[i, known]
+        newest = values[-1]
+        if newest < DEAD_BELOW:
+            condition: Condition = "dead"
+            holds = values < DEAD_BELOW
+        elif newest < STARVED_BELOW:
+            condition, holds = "starved", values < STARVED_BELOW
+        elif newest > most:
+            condition, holds = "overloaded", values > most
+        else:
+            continue
+        broken = np.flatnonzero(~holds)
+        first = known[broken[-1] + 1] if broken.size else known[0]
+        found.append(Named(layer, expert, condition, float(newest), int(first)))
+    rank = {"dead": 0, "starved": 1, "overloaded": 2}
+    return sorted(found, key=lambda one: (rank[one.condition], one.load if one.condition != "overloaded" else -one.load))

@@ -1,0 +1,14 @@
+"""Evolution: is the population still improving, and if not, why?"""
+
+from dashboard.catalogue import evolution
+from dashboard.shell import Stack, page, runs
+
+page(
+    title="Evolution",
+    question="Is the population still improving, and if not, why?",
+    controls=("run", "axis", "window"),
+    rows=[
+        [runs.state],
+        [Stack("evolution", "Evolution", evolution.CURVES)],
+    ],
+)

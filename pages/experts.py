@@ -1,0 +1,16 @@
+"""Experts: who carries the load, who is dead, and since when?"""
+
+from dashboard.shell import experts, page, runs
+
+page(
+    title="Experts",
+    question="Which experts carry the load, which are dead, and since when?",
+    controls=("run", "axis", "window"),
+    rows=[
+        [runs.state],
+        [experts.named],
+        [experts.numbers],
+        [experts.heatmap],
+        [experts.balance],
+    ],
+)
