@@ -128,9 +128,7 @@ def test_without_root_the_command_to_run_is_given(machine):
     apt(machine, "")
     done = machine.bootstrap("test")
     assert done.returncode == 1
-    asked = re.search(
-        r"Run: sudo sh -c 'apt-get update && apt-get install --no-install-recommends (.*)'", done.stderr
-    )
+    asked = re.search(r"As root: apt-get update && apt-get install --no-install-recommends (.*)", done.stderr)
     assert asked
     assert set(asked[1].split()) - {"fonts-dejavu-core"} == {
         "prometheus", "prometheus-alertmanager", "prometheus-pushgateway", "prometheus-node-exporter",
