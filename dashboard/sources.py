@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from collectors.prometheus import Prometheus
     from collectors.runs import RunsDirectory
-    from dashboard.benchmark import Benchmarks
+    from dashboard.benchmark.runs import Benchmarks
     from dashboard.feed import Feed
     from dashboard.health import Health
     from dashboard.sampler import Sampler
@@ -104,7 +104,7 @@ class Sources:
     @cached_property
     def benchmarks(self) -> "Benchmarks":
         """Benchmark runs, past and present."""
-        from dashboard.benchmark import Benchmarks
+        from dashboard.benchmark.runs import Benchmarks
 
         return Benchmarks(
             self.settings.data_dir, targets=self.settings.benchmark_targets, runs_dir=self.settings.runs_dir

@@ -1,0 +1,55 @@
+"""Choices of one page that stand in its address: a filter, a chosen alert, two runs to compare. The address alone holds them."""
+
+from collections.abc import Mapping
+from typing import Literal
+
+import streamlit as st
+
+
+def held(name: str) -> str:
+    """What the address says; empty where it does not."""
+    return st.query_params.get(name, "")
+
+
+def hold(name: str, value: str) -> None:
+    """Write it into the address; an empty value is taken out."""
+    if value:
+        st.query_params[name] = value
+    else:
+        st.query_params.pop(name, None)
+
+
+def select(
+    label: str,
+    options: Mapping[str, str],
+    name: str,
+    *,
+    width: int | Literal["stretch"] = "stretch",
+    why: str | None = None,
+) -> str:
+    """A selectbox over value → words. A value of the address that is no option is kept as one: it may have gone meanwhile."""
+    shown = dict(options)
+    asked = held(name)
+    shown.setdefault(asked, asked)
+    key = f"address-{name}"
+    st.session_state[key] = asked
+    st.selectbox(
+        label, list(shown), format_func=lambda value: shown.get(value, value), key=key, width=width, help=why,
+        on_change=lambda: hold(name, st.session_state[key]),
+    )  # fmt: skip
+    return asked
+
+
+def text(
+    label: str,
+    name: str,
+    *,
+    placeholder: str = "any",
+    width: int | Literal["stretch"] = "stretch",
+    why: str | None = None,
+) -> str:
+    """A text field."""
+    return str(
+        st.text_input(label, key=name, bind="query-params", placeholder=placeholder, width=width, help=why)
+        or ""
+    )

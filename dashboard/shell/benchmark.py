@@ -1,0 +1,314 @@
+"""Blocks of the Benchmark page: choose and start, watch and cancel, results with their intervals, earlier runs.
+
+The browser names a configured target and never code. Nothing is measured here: a run is a directory that another
+process writes, and this page only reads it.
+"""
+
+import secrets
+from collections.abc import Mapping
+
+import pandas as pd
+import streamlit as st
+
+from collectors.unavailable import Unavailable
+from dashboard.benchmark.directory import TERMINAL
+from dashboard.benchmark.runs import CannotStart, NoSuchRun, RunSummary, RunView
+from dashboard.benchmark.spec import PROFILES
+from dashboard.catalogue.units import SAMPLES_PER_SECOND, SECONDS
+from dashboard.shell import address, person, states
+from dashboard.shell import benchmark_result as results
+from dashboard.shell.look import Look
+from dashboard.shell.text import ago, plain
+from dashboard.shell.view import View
+from dashboard.sources import Sources, current
+
+LIVE_SECONDS = 1.0  # how often a run that is under way is looked at
+LISTED = 200  # runs in the table; older ones keep their address
+# State -> (Streamlit colour, icon); the word always stands beside them.
+SIGNS = {
+    "queued": ("gray", ":material/hourglass_empty:"),
+    "running": ("blue", ":material/play_circle:"),
+    "done": ("green", ":material/check_circle:"),
+    "failed": ("red", ":material/error:"),
+    "cancelled": ("gray", ":material/cancel:"),
+    "timed out": ("orange", ":material/timer_off:"),
+    "died": ("red", ":material/dangerous:"),
+}
+ABOUT = {
+    "quick": "one process, about a minute: to look at, not to judge by",
+    "standard": "five processes, up to five minutes: to compare",
+    "full": "seven processes, up to half an hour: every routing skew",
+}
+
+
+def start(view: View) -> None:
+    """Choose a configured target, a profile and a device, and start."""
+    del view
+    sources = current()
+    targets = {target.name: target for target in sources.benchmarks.targets()}
+    if not targets:
+        states.empty("No benchmark target is configured (MOE_DASHBOARD_BENCHMARK_TARGETS).")
+        return
+    with st.container(border=True):
+        with st.container(horizontal=True, vertical_alignment="bottom"):
+            target = targets[st.selectbox("Target", list(targets), key="benchmark-target", width=260)]
+            st.selectbox("Profile", list(PROFILES), key="benchmark-profile", width=150)
+            devices = _devices(sources)
+            st.selectbox(
+                "Device",
+                list(devices),
+                format_func=lambda name: devices.get(name, name),
+                key="benchmark-device",
+                width=280,
+            )
+            may = not sources.settings.read_only
+            if may:
+                with st.container(width=200):
+                    person.name("benchmark")
+            st.button(
+                "Start",
+                type="primary",
+                icon=":material/play_arrow:",
+                on_click=_start,
+                key="benchmark-start",
+                disabled=not (may and target.available),
+            )
+        st.caption(
+            plain(
+                f"{target.about} Profile {st.session_state['benchmark-profile']}: {ABOUT.get(st.session_state['benchmark-profile'], '')}."
+            )
+        )
+        if not target.available:
+            st.warning(plain(target.why_not), icon=":material/block:")
+        person.may_write(sources)
+        problem = st.session_state.pop("benchmark-problem", "")
+        if problem:
+            st.error(plain(problem), icon=":material/error:")
+
+
+def runs(look: Look) -> None:
+    """Which run is shown, what it is compared with, and all runs in a table."""
+    known = look.sources.benchmarks.runs()
+    if not known:
+        states.empty("No benchmark has run here yet. Start one above.")
+        return
+    names = {run.run_id: _named(run, look) for run in known}
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        address.select("Run", {"": "Newest run"} | names, "run", width=460)
+        address.select("Compare with", {"": "nothing"} | names, "compare", width=460)
+    with st.expander(
+        f"All {len(known)} runs" if len(known) <= LISTED else f"The newest {LISTED} of {len(known)} runs"
+    ):
+        st.dataframe(
+            _table(known[:LISTED], look),
+            hide_index=True,
+            alt="Benchmark runs, newest first",
+            column_config={
+                "started": st.column_config.DatetimeColumn(format="DD MMM YYYY HH:mm:ss"),
+                "median (ms)": st.column_config.NumberColumn(format="%.4g"),
+                "samples/s": st.column_config.NumberColumn(format="%.4g"),
+            },
+        )
+
+
+def progress(look: Look) -> None:
+    """How the chosen run stands; while it is under way, looked at every second."""
+    run_id = chosen(look)
+    if run_id is None:
+        return
+    seen = _view(look.sources, run_id)
+    if seen is None:
+        states.empty(
+            f"There is no benchmark run {run_id} here. It may have been deleted, or belong to another dashboard."
+        )
+        return
+    if seen.state in TERMINAL:
+        _headline(seen, look)
+        _ended_badly(seen)
+        return
+
+    @st.fragment(run_every=LIVE_SECONDS)
+    def live() -> None:
+        now = _view(look.sources, run_id)
+        if now is None or now.state in TERMINAL:
+            st.rerun()  # the result belongs to the whole page
+        else:
+            _headline(now, look)
+            _under_way(now)
+            _cancel(now, look)
+
+    live()
+
+
+def result(look: Look) -> None:
+    """The measured cells with their intervals, beside another run where one was chosen, and what to take away."""
+    run_id = chosen(look)
+    seen = _view(look.sources, run_id) if run_id else None
+    if seen is None or seen.report is None:
+        return
+    other = address.held("compare")
+    beside = _view(look.sources, other) if other and other != run_id else None
+    if other and other != run_id and (beside is None or beside.report is None):
+        states.empty(f"The run {other} has no result to compare with.")
+        beside = None
+    results.show(seen, beside, look)
+
+
+def chosen(look: Look) -> str | None:
+    """The run in the address, else the newest; an evolution run's id that came along in a link is not meant."""
+    asked = address.held("run")
+    known = look.sources.benchmarks.runs()
+    if asked and asked != st.session_state.get("view.run"):
+        return asked
+    return known[0].run_id if known else None
+
+
+def _start() -> None:
+    """Start what is chosen. A second click while that run is under way gives the same run."""
+    sources = current()
+    state = st.session_state
+    if sources.settings.read_only:
+        return
+    who = person.logged_in() or str(state.get("person-benchmark", "")).strip()
+    person.remember(who)
+    asked = (state["benchmark-target"], state["benchmark-profile"], state["benchmark-device"])
+    earlier = state.get("benchmark-started", {}).get(asked)
+    if earlier is not None and (seen := _view(sources, earlier[1])) is not None and seen.state in TERMINAL:
+        earlier = None
+    key = earlier[0] if earlier is not None else state.setdefault("benchmark-next-key", secrets.token_hex(8))
+    try:
+        run_id = sources.benchmarks.start(*asked, owner=who, idempotency_key=f"{key} {' '.join(asked)}")
+    except (CannotStart, Unavailable) as why:
+        state["benchmark-problem"] = str(why)
+        return
+    if earlier is None:
+        state.setdefault("benchmark-started", {})[asked] = (key, run_id)
+        del state["benchmark-next-key"]
+    address.hold("run", run_id)
+
+
+def _devices(sources: Sources) -> Mapping[str, str]:
+    named = {"auto": "GPU if there is one, else CPU", "cpu": "CPU"}
+    seen = sources.sampler.latest
+    if seen is not None and not isinstance(seen.gpus, Unavailable):
+        named |= {gpu.uuid: f"GPU {gpu.gpu_id}: {gpu.name}" for gpu in seen.gpus if gpu.uuid}
+    return named
+
+
+def _view(sources: Sources, run_id: str) -> RunView | None:
+    try:
+        seen: RunView = sources.benchmarks.run(run_id)
+    except NoSuchRun:
+        return None
+    return seen
+
+
+def _headline(seen: RunView, look: Look) -> None:
+    summary = seen.summary
+    colour, icon = SIGNS.get(summary.shown_state, ("gray", ":material/help:"))
+    facts = [f"{summary.target}, {summary.profile}", summary.device_name or summary.device]
+    if summary.owner:
+        facts.append(f"started by {summary.owner}")
+    facts.append(ago(summary.created_at.timestamp(), look.now))
+    if summary.started_at and summary.ended_at:
+        facts.append(f"took {SECONDS.format((summary.ended_at - summary.started_at).total_seconds())}")
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.badge(summary.shown_state, icon=icon, color=colour)  # type: ignore[arg-type]  # one of Streamlit's colours
+        st.markdown(plain(" · ".join(facts)), width="content")
+    st.caption(plain(summary.run_id))
+
+
+def _ended_badly(seen: RunView) -> None:
+    if seen.state == "done":
+        return
+    sentence = seen.summary.sentence or "It said nothing about why."
+    by = f" Asked by {seen.cancel_asked_by}." if seen.state == "cancelled" and seen.cancel_asked_by else ""
+    (st.info if seen.state == "cancelled" else st.error)(
+        plain(f"{seen.summary.shown_state.capitalize()}: {sentence}{by}")
+    )
+    details = seen.error.partition("\n\n")[2].strip()
+    if details:
+        with st.expander("The end of its log"):
+            st.code(details, language=None)
+
+
+def _under_way(seen: RunView) -> None:
+    now = seen.progress
+    if seen.state == "queued":
+        place = f"place {now.queue_position} in the queue" if now.queue_position else "in the queue"
+        holder = now.queue_holder or {}
+        who = (
+            f"; {holder.get('owner') or 'somebody'} has the device with {holder.get('run_id', 'another run')}"
+            if holder
+            else ""
+        )
+        st.info(plain(f"Waiting for the device: {place}{who}."), icon=":material/hourglass_empty:")
+        return
+    done = f"{now.cells_done} of {now.cells_total} cells" if now.cells_total else f"{now.cells_done} cells"
+    left = (
+        f"about {SECONDS.format(float(round(now.seconds_left)))} left"
+        if now.seconds_left is not None
+        else "time left not known yet"
+    )
+    launch = (
+        f", process {now.launch + 1} of {now.launches_total}"
+        if now.launch is not None and now.launches_total > 1
+        else ""
+    )
+    st.progress(now.share or 0.0, text=plain(f"{now.phase}: {done}{launch}, {left}"))
+    if now.cell:
+        st.caption(plain(f"now: {now.cell}{_live_median(seen)}"))
+    if seen.cancel_asked_by is not None:
+        st.caption(plain(f"{seen.cancel_asked_by or 'Somebody'} asked to cancel; it stops within seconds."))
+
+
+def _live_median(seen: RunView) -> str:
+    now = seen.progress
+    if now.p50_seconds is None:
+        return ""
+    between = (
+        f" ({SECONDS.format(now.p50_low)} to {SECONDS.format(now.p50_high)}, 95 %, n = {now.n})"
+        if now.p50_low is not None
+        else ""
+    )
+    return f" · median {SECONDS.format(now.p50_seconds)}{between}"
+
+
+def _cancel(seen: RunView, look: Look) -> None:
+    run_id = seen.summary.run_id
+    if look.sources.settings.read_only:
+        return
+    if st.button(
+        "Cancel this run",
+        icon=":material/stop:",
+        key=f"cancel-{run_id}",
+        disabled=seen.cancel_asked_by is not None,
+    ):
+        who = person.logged_in() or st.session_state.get("person", "") or "somebody without a name"
+        look.sources.benchmarks.cancel(run_id, who)
+
+
+def _named(run: RunSummary, look: Look) -> str:
+    when = pd.Timestamp(run.created_at).tz_convert(look.view.zone).strftime("%d %b %H:%M:%S")
+    median = f" · {SECONDS.format(run.p50_seconds)}" if run.p50_seconds is not None else ""
+    return f"{when} · {run.target} {run.profile} {run.device} · {run.shown_state}{median}"
+
+
+def _table(known: "tuple[RunSummary, ...]", look: Look) -> pd.DataFrame:
+    created = pd.to_datetime([run.created_at for run in known], utc=True)
+    return pd.DataFrame(
+        {
+            "started": created.tz_convert(look.view.zone).tz_localize(None),
+            "state": [run.shown_state for run in known],
+            "target": [run.target for run in known],
+            "profile": [run.profile for run in known],
+            "device": [run.device_name or run.device for run in known],
+            "median (ms)": [None if run.p50_seconds is None else 1000 * run.p50_seconds for run in known],
+            SAMPLES_PER_SECOND.symbol: [run.samples_per_second for run in known],
+            "of cell": [run.headline for run in known],
+            "cells failed": [run.failed_cells for run in known],
+            "by": [run.owner for run in known],
+            "why": [run.sentence for run in known],
+            "id": [run.run_id for run in known],
+        }
+    )

@@ -1,0 +1,22 @@
+"""Hardware: this machine live, and every machine Prometheus knows."""
+
+from dashboard.catalogue import hardware
+from dashboard.shell import hardware as blocks
+from dashboard.shell import instances, page
+
+page(
+    title="Hardware",
+    question="Is the machine the limit: its GPUs, its processor, its memory or its disks?",
+    rows=[
+        [blocks.host],
+        [blocks.gpus],
+        [blocks.last_hour(hardware.CPU_PANEL, hardware.CPU_UTILIZATION), blocks.last_hour(hardware.MEMORY_PANEL, hardware.MEMORY_USAGE)],
+        [blocks.gpu_last_hour],
+        [blocks.fleet],
+        [hardware.CPU_PANEL, hardware.MEMORY_PANEL],
+        [hardware.DISK_PANEL, hardware.GPU_MEMORY_PANEL],
+        [hardware.GPU_UTILIZATION_PANEL, hardware.GPU_POWER_PANEL],
+        [hardware.GPU_TEMPERATURE_PANEL, hardware.GPU_CLOCK_PANEL],
+    ],
+    above=instances.picker([hardware.CPU_UTILIZATION, hardware.GPU_UTILIZATION]),
+)  # fmt: skip

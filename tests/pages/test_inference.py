@@ -1,0 +1,39 @@
+"""The Inference page: percentiles with the bucket they lie in, and words where nothing was asked."""
+
+import math
+
+import pytest
+
+from dashboard.shell.inference import bracket, said
+
+BUCKETS = [(0.05, 60.0), (0.1, 90.0), (5.0, 97.0), (math.inf, 100.0)]
+
+
+@pytest.mark.parametrize(
+    ("q", "expected", "words"),
+    [
+        (0.50, (0.0, 0.05), "at most 50 ms"),
+        (0.90, (0.05, 0.1), "between 50 ms and 100 ms"),
+        (0.95, (0.1, 5.0), "between 100 ms and 5 s"),
+        (0.99, (5.0, math.inf), "above the last bucket, 5 s"),
+    ],
+)
+def test_a_percentile_lies_in_the_bucket_that_first_holds_its_rank(q, expected, words):
+    assert bracket(q, BUCKETS) == expected
+    assert said(bracket(q, BUCKETS)) == words
+
+
+def test_the_order_in_which_buckets_come_does_not_matter():
+    assert bracket(0.95, reversed(BUCKETS)) == (0.1, 5.0)
+
+
+@pytest.mark.parametrize(
+    "buckets", [[], [(0.1, 0.0), (math.inf, 0.0)], [(0.1, math.nan), (math.inf, math.nan)]], ids=["none", "idle", "nan"]
+)
+def test_without_requests_there_is_no_bracket(buckets):
+    assert bracket(0.5, buckets) is None
+    assert said(None) == "no requests"
+
+
+def test_leading_empty_buckets_do_not_hold_a_percentile():
+    assert bracket(0.0, [(0.05, 0.0), (0.1, 10.0), (math.inf, 10.0)]) == (0.05, 0.1)
