@@ -1,6 +1,6 @@
 """The reference MoE layer: as fast as plain PyTorch can be, and checked against a loop nobody can doubt. Imports torch.
 
-SwiGLU experts behind a top-k router. Default path: sort the tokens by expert, one grouped matrix product
+SwiGLU experts (or plain GELU ones, as an observed router may have) behind a top-k router. Default path: sort the tokens by expert, one grouped matrix product
 for the fused gate and up projections, one for the way down, put the rows back, weigh and add. The sum over
 k is taken in a fixed order, so that the result is deterministic (an `index_add` is not, in bfloat16).
 """
@@ -24,20 +24,27 @@ class Shape:
     expert_size: int  # H, hidden size of one expert
     experts: int  # E
     top_k: int
+    gated: bool = True  # SwiGLU: gate, up and down; otherwise up, GELU and down
+
+    @property
+    def matrices(self) -> int:
+        """How many D × H matrices an expert has."""
+        return 3 if self.gated else 2
 
     def parameters(self) -> int:
-        """Weights of all experts and of the router."""
-        return 3 * self.model_size * self.expert_size * self.experts + self.model_size * self.experts
+        """Weights of all experts and of the router, without biases."""
+        return self.model_size * self.experts * (self.matrices * self.expert_size + 1)
 
     def flops(self, tokens: int) -> float:
-        """Multiplications and additions of one forward pass: router, gate, up and down; T tokens."""
+        """Multiplications and additions of one forward pass: router and experts; T tokens."""
         router = 2 * tokens * self.model_size * self.experts
-        experts = 2 * tokens * self.top_k * 3 * self.model_size * self.expert_size
+        experts = 2 * tokens * self.top_k * self.matrices * self.model_size * self.expert_size
         return float(router + experts)
 
     def least_bytes(self, tokens: int, distinct_experts: int, element_bytes: int) -> float:
         """Least traffic of a fused pass: each touched expert's weights once, input and output once."""
-        weights = 3 * self.model_size * self.expert_size * distinct_experts + self.model_size * self.experts
+        experts = self.matrices * self.model_size * self.expert_size * distinct_experts
+        weights = experts + self.model_size * self.experts
         return float(element_bytes * (weights + 2 * tokens * self.model_size))
 
 
@@ -62,6 +69,7 @@ class ReferenceMoE(nn.Module):
 
     bias: Tensor  # (E,)
     closed: Tensor | None  # (positions, E), 0 where open and −∞ where closed
+    up_bias: Tensor | None  # (E, H), only of experts that are not gated
 
     def __init__(
         self,
@@ -85,7 +93,7 @@ class ReferenceMoE(nn.Module):
             return nn.Parameter(values.to(device=device, dtype=dtype), requires_grad=False)
 
         # Row-major (out, in) per expert, handed over transposed: the layout matrix products like best.
-        self.gate_up = weights(e, 2 * h, d, fan_in=d)
+        self.gate_up = weights(e, 2 * h if shape.gated else h, d, fan_in=d)
         self.down = weights(e, d, h, fan_in=h)
         router = torch.randn(e, d, generator=generator) / d**0.5
         self.router = nn.Parameter(router.to(device=device), requires_grad=False)  # float32, always
@@ -94,6 +102,7 @@ class ReferenceMoE(nn.Module):
             None if mask is None else torch.zeros(mask.shape).masked_fill(~mask.cpu(), -torch.inf).to(device)
         )
         self.register_buffer("closed", closed)
+        self.register_buffer("up_bias", None)
         self._grouped = grouped_mm_runs(dtype, shape)
 
     def route(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
@@ -124,7 +133,7 @@ class ReferenceMoE(nn.Module):
             rows = self._gather(tokens, experts)
         else:
             rows = self._sorted(tokens, experts, grouped=path == "grouped")
-        weighted = rows.view(tokens.shape[0], self.shape.top_k, -1) * weights.unsqueeze(-1).to(rows.dtype)
+        weighted = rows.view(-1, self.shape.top_k, self.shape.model_size) * weights.unsqueeze(-1).to(rows.dtype)
         return weighted.sum(dim=1).view(inputs.shape)
 
     def _sorted(self, tokens: Tensor, experts: Tensor, *, grouped: bool) -> Tensor:
@@ -136,18 +145,18 @@ class ReferenceMoE(nn.Module):
         rows = tokens[order // self.shape.top_k]
         if grouped:
             ends = counts.cumsum(0).to(torch.int32)
-            done = functional.grouped_mm(
-                _swiglu(functional.grouped_mm(rows, self.gate_up.transpose(-2, -1), offs=ends)),
-                self.down.transpose(-2, -1),
-                offs=ends,
-            )
+            inner = functional.grouped_mm(rows, self.gate_up.transpose(-2, -1), offs=ends)
+            bias = None if self.up_bias is None else self.up_bias[chosen[order]]
+            done = functional.grouped_mm(self._activate(inner, bias), self.down.transpose(-2, -1), offs=ends)
         else:
             done = torch.empty(rows.shape, dtype=rows.dtype, device=rows.device)
             begin = 0
             for expert, count in enumerate(counts.tolist()):  # one wait for the device per call
                 part = slice(begin, begin + count)
                 if count:
-                    done[part] = _swiglu(rows[part] @ self.gate_up[expert].t()) @ self.down[expert].t()
+                    bias = None if self.up_bias is None else self.up_bias[expert]
+                    inner = self._activate(rows[part] @ self.gate_up[expert].t(), bias)
+                    done[part] = inner @ self.down[expert].t()
                 begin += count
         back = torch.empty_like(done)
         back[order] = done
@@ -156,19 +165,24 @@ class ReferenceMoE(nn.Module):
     def _gather(self, tokens: Tensor, experts: Tensor) -> Tensor:
         chosen = experts.reshape(-1)
         rows = tokens.repeat_interleave(self.shape.top_k, dim=0).unsqueeze(1)
-        inner = _swiglu(torch.bmm(rows, self.gate_up[chosen].transpose(-2, -1)))
+        bias = None if self.up_bias is None else self.up_bias[chosen].unsqueeze(1)
+        inner = self._activate(torch.bmm(rows, self.gate_up[chosen].transpose(-2, -1)), bias)
         return torch.bmm(inner, self.down[chosen].transpose(-2, -1)).squeeze(1)
 
     def _dense(self, tokens: Tensor, experts: Tensor) -> Tensor:
-        inner = _swiglu(torch.einsum("td,ehd->teh", tokens, self.gate_up))
+        inner = self._activate(torch.einsum("td,ehd->teh", tokens, self.gate_up), self.up_bias)
         everything = torch.einsum("teh,edh->ted", inner, self.down)
         index = experts.unsqueeze(-1).expand(-1, -1, self.shape.model_size)
         return everything.gather(1, index).reshape(-1, self.shape.model_size)
 
-
-def _swiglu(both: Tensor) -> Tensor:
-    gate, up = both.chunk(2, dim=-1)
-    return functional.silu(gate) * up
+    def _activate(self, inner: Tensor, bias: Tensor | None) -> Tensor:
+        """(…, 2H) or (…, H) → (…, H)."""
+        if bias is not None:
+            inner = inner + bias
+        if not self.shape.gated:
+            return functional.gelu(inner)
+        gate, up = inner.chunk(2, dim=-1)
+        return functional.silu(gate) * up
 
 
 def _skew_bias(skew: Skew, shape: Shape) -> Tensor:
@@ -189,8 +203,15 @@ def per_token_reference(layer: ReferenceMoE, tokens: Tensor, experts: Tensor, we
     outputs = torch.zeros(tokens.shape, dtype=torch.float64, device=tokens.device)
     for position, token in enumerate(tokens.double()):
         for expert, weight in zip(experts[position].tolist(), weights[position].double(), strict=True):
-            gate, up = (layer.gate_up[expert].double() @ token).chunk(2)
-            outputs[position] += weight * (layer.down[expert].double() @ (functional.silu(gate) * up))
+            inner = layer.gate_up[expert].double() @ token
+            if layer.up_bias is not None:
+                inner = inner + layer.up_bias[expert].double()
+            if layer.shape.gated:
+                gate, up = inner.chunk(2)
+                inner = gate * torch.sigmoid(gate) * up
+            else:
+                inner = 0.5 * inner * (1 + torch.erf(inner / 2**0.5))
+            outputs[position] += weight * (layer.down[expert].double() @ inner)
     return outputs
 
 

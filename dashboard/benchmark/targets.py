@@ -97,21 +97,22 @@ def _observed(runs_dir: Path | None) -> Target:
         top_k = int(topology["top_k"])
     except (OSError, ValueError, KeyError, TypeError, IndexError) as why:
         return not_now(f"Run {run} cannot be read ({type(why).__name__}: {why}).")
-    model_size, expert_size = _first(config, _MODEL_SIZE_NAMES), _first(config, _EXPERT_SIZE_NAMES)
-    if model_size is None or expert_size is None:
-        missing = "model_size" if model_size is None else "expert_size"
-        return not_now(
-            f"The configuration of run {run} does not say {missing}, so the layer's size is unknown."
-        )
     files = {"topology_file": newest}
+    arguments: dict[str, Scalar] = {"observed_run": run}
     checkpoint = newest.parent / "checkpoint.pt"
     if checkpoint.exists():
         files["checkpoint_file"] = checkpoint
+    else:
+        model_size, expert_size = _first(config, _MODEL_SIZE_NAMES), _first(config, _EXPERT_SIZE_NAMES)
+        if model_size is None or expert_size is None:
+            missing = "model_size" if model_size is None else "expert_size"
+            return not_now(f"Run {run} keeps no checkpoint.pt and its configuration does not say {missing}.")
+        arguments |= {"model_size": model_size, "expert_size": expert_size}
     return Target(
         name="observed-router",
         about=f"{about} Now: {run}, {positions} positions × {experts} experts, top-{top_k}.",
         factory="dashboard.benchmark.workloads:observed_router",
-        arguments={"observed_run": run, "model_size": model_size, "expert_size": expert_size},
+        arguments=arguments,
         sequence=positions,
         files=files,
     )

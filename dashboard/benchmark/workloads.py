@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
@@ -45,31 +46,78 @@ def reference_moe(cell: Cell, device: str, arguments: Mapping[str, Scalar]) -> W
 def observed_router(cell: Cell, device: str, arguments: Mapping[str, Scalar]) -> Workload:
     """A layer with the experts, the top-k and the topology of the newest observed run.
 
-    Arguments: `topology_file`, `model_size`, `expert_size`, and `checkpoint_file` where there is one.
+    Arguments: `topology_file`; `checkpoint_file` where the run keeps its weights (see `Checkpoint`), else
+    `model_size` and `expert_size` for random weights of that size.
     """
     topology = json.loads(Path(str(arguments["topology_file"])).read_text(encoding="utf-8"))
     mask = torch.tensor(topology["matrix"], dtype=torch.bool)
+    checkpoint = None
+    if "checkpoint_file" in arguments:
+        checkpoint = Checkpoint.load(Path(str(arguments["checkpoint_file"])))
+        if checkpoint.up.shape[0] != mask.shape[1]:
+            raise ValueError(
+                f"the checkpoint has {checkpoint.up.shape[0]} experts, the topology {mask.shape[1]}"
+            )
     shape = Shape(
-        model_size=int(arguments["model_size"]),
-        expert_size=int(arguments["expert_size"]),
+        model_size=int(arguments["model_size"]) if checkpoint is None else checkpoint.up.shape[1],
+        expert_size=int(arguments["expert_size"]) if checkpoint is None else checkpoint.up.shape[2],
         experts=mask.shape[1],
         top_k=min(int(topology["top_k"]), mask.shape[1]),
+        gated=checkpoint is None,
     )
     dtype = _dtype(cell)
-    layer = ReferenceMoE(
-        shape,
-        dtype=dtype,
-        device=device,
-        mask=mask,
-        skew=cast("Skew", cell.params.get("skew", "uniform")),
-    )
+    skew = cast("Skew", cell.params.get("skew", "uniform"))
+    layer = ReferenceMoE(shape, dtype=dtype, device=device, mask=mask, skew=skew)
+    if checkpoint is not None:
+        checkpoint.into(layer)
     details = {
         "observed_run": str(arguments.get("observed_run", "")),
         "generation": topology.get("generation"),
         "connections_open": int(mask.sum()),
-        "weights": "random",
+        "weights": "random" if checkpoint is None else "the run's own",
     }
     return _workload(layer, cell, device, dtype, details)
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """Weights an observed run keeps in checkpoint.pt: {"experts": state dict} with `up` (E, D, H), `down` (E, H, D),
+    `gate.weight` (E, D), and `up_bias` (E, 1, H) and `gate.bias` (E) where there are biases; GELU between."""
+
+    up: Tensor
+    down: Tensor
+    gate: Tensor
+    up_bias: Tensor | None
+    gate_bias: Tensor | None
+
+    @classmethod
+    def load(cls, path: Path) -> "Checkpoint":
+        """Read weights alone: nothing in the file is executed.
+
+        Raises:
+            ValueError: the names or shapes are not those above.
+        """
+        state = torch.load(path, map_location="cpu", weights_only=True)["experts"]
+        try:
+            up, down, gate = state["up"], state["down"], state["gate.weight"]
+        except KeyError as why:
+            raise ValueError(f"the checkpoint's experts have no {why}; it has {', '.join(state)}") from why
+        experts, features, hidden = up.shape
+        if down.shape != (experts, hidden, features) or gate.shape != (experts, features):
+            raise ValueError(
+                f"up {tuple(up.shape)}, down {tuple(down.shape)} and gate {tuple(gate.shape)} do not fit together"
+            )
+        return cls(up, down, gate, state.get("up_bias"), state.get("gate.bias"))
+
+    def into(self, layer: ReferenceMoE) -> None:
+        """Give a layer of the right shape these weights."""
+        layer.gate_up.data.copy_(self.up.transpose(1, 2))
+        layer.down.data.copy_(self.down.transpose(1, 2))
+        layer.router.data.copy_(self.gate)
+        if self.gate_bias is not None:
+            layer.bias = layer.bias + self.gate_bias.to(layer.bias)
+        if self.up_bias is not None:
+            layer.up_bias = self.up_bias.reshape(self.up.shape[0], -1).to(layer.gate_up)
 
 
 def _dtype(cell: Cell) -> torch.dtype:
@@ -118,7 +166,8 @@ def _workload(
         tokens=tokens,
         error=torch.inference_mode()(error),
         error_limit=ERROR_LIMITS[str(cell.params["dtype"])],
-        input_bytes=first.numel() * element + 3 * shape.model_size * shape.expert_size * distinct * element,
+        input_bytes=first.numel() * element
+        + shape.matrices * shape.model_size * shape.expert_size * distinct * element,
         flops=shape.flops(tokens),
         bytes_moved=shape.least_bytes(tokens, distinct, element),
         details={

@@ -1,5 +1,6 @@
 """A run from the click to its one honest end, with real processes."""
 
+import itertools
 import json
 import os
 import signal
@@ -118,7 +119,7 @@ def test_runs_take_turns_in_the_order_they_were_asked_for(room: Room):
         leased = room.event(run_id, "leased")["monotonic_seconds"]
         ends.append((leased, room.benchmarks.events(run_id)[0][-1]["monotonic_seconds"]))
     assert ends == sorted(ends)
-    for (_, over), (leased, _) in zip(ends, ends[1:], strict=False):
+    for (_, over), (leased, _) in itertools.pairwise(ends):
         assert leased >= over - 0.05  # one at a time
 
 
