@@ -348,7 +348,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     about = "start an example router, Prometheus, Alertmanager, exporter and dashboard; Ctrl-C stops them all"
     parser = subparsers.add_parser("demo", help=about, description=about)
     parser.add_argument(
-        "--port", type=int, help="port of the dashboard (setting: port); the others take the four after it"
+        "--port", type=_base, help="port of the dashboard (setting: port); the others take the four after it"
     )
     parser.add_argument(
         "--directory", type=Path, help="where it keeps its data (default: demo/PORT in data_dir)"
@@ -396,6 +396,15 @@ def main(arguments: argparse.Namespace, settings: Settings) -> int:
         return 1
     except KeyboardInterrupt:
         return 0
+
+
+def _base(word: str) -> int:
+    base = int(word)
+    if not 1 <= base <= 65_531:
+        raise argparse.ArgumentTypeError(
+            f"{base} and the four ports after it are not all between 1 and 65535"
+        )
+    return base
 
 
 def _programs() -> dict[str, str]:

@@ -15,6 +15,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from dashboard import cli
 from dashboard.demo import CannotStart, Demo
 from dashboard.ports import Ports, port_is_free
 from dashboard.processes import Child, Identity, answers
@@ -89,6 +90,13 @@ def test_a_port_in_use_is_named_with_its_owner_and_the_way_out(directory, taken_
 
 def test_ports_follow_the_base_so_that_two_demos_do_not_meet():
     assert Ports.following(8601) == Ports(8601, 8602, 8603, 8604, 8605)
+
+
+@pytest.mark.parametrize("port", ["0", "65532", "-1"])
+def test_a_base_without_room_for_five_ports_is_refused(port, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        cli.main(["demo", f"--port={port}"])
+    assert "are not all between 1 and 65535" in capsys.readouterr().err
 
 
 def test_a_missing_program_is_named_with_the_way_to_get_it(directory, monkeypatch):
