@@ -3,7 +3,10 @@
 Knows the loop's words and where they go. The run's own arithmetic is in `run`, the registry in `instruments`.
 """
 
+import contextlib
 import os
+import socket
+import threading
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -155,6 +158,8 @@ class Observer:
 
     def close(self, error: BaseException | None = None) -> None:
         """End the run (finished, or failed with the error) and stop serving."""
+        if os.getpid() != self._pid:
+            return
         if self._run is not None:
             with self._failures.swallowing("end the run"):
                 self._run.end(error)
@@ -162,7 +167,13 @@ class Observer:
             watch.remove()
         if self._server is not None:
             with self._failures.swallowing("stop serving /metrics"):
-                self._server.shutdown()
+                stopping = threading.Thread(target=self._server.shutdown)
+                stopping.start()
+                with contextlib.suppress(
+                    OSError
+                ):  # a visitor wakes the server, which looks up twice a second only
+                    socket.create_connection(self._server.server_address[:2], timeout=1).close()
+                stopping.join()
                 self._server.server_close()
             self._server = None
 

@@ -4,6 +4,7 @@ Knows the instruments and the run directory; knows no port and no torch. Methods
 """
 
 import math
+import os
 import re
 import secrets
 import threading
@@ -78,6 +79,7 @@ class Run:
         self._instruments = instruments
         self._failures = failures
         self._ended = ended
+        self._pid = os.getpid()
         self._started = time.monotonic()
         self._last: tuple[int, float] | None = None  # generation, and when it ended (monotonic)
         self._best: tuple[float, int] | None = None  # best fitness so far, and its generation
@@ -118,7 +120,7 @@ class Run:
     def end(self, error: BaseException | None = None) -> None:
         """Finish the run, or fail it with the error. Ending twice is ending once."""
         with self._lock:
-            if self.state in {"finished", "failed"}:
+            if self.state in {"finished", "failed"} or self._is_elsewhere():
                 return
             reason = None if error is None else f"{type(error).__name__}: {error}"
             if error is None:
@@ -136,7 +138,7 @@ class Run:
 
     def event(self, event: str, level: str = "info", **fields: object) -> None:
         """Write one structured line to events.jsonl."""
-        if self._files is not None:
+        if self._files is not None and not self._is_elsewhere():
             with self._failures.swallowing("write events.jsonl"):
                 self._files.event(event, level, fields)
 
@@ -187,8 +189,14 @@ class Run:
         """Whether a report for `step` closes a generation that was not reported before."""
         return self._last is None or self._last[0] != step
 
+    def _is_elsewhere(self) -> bool:
+        """Whether this is a forked worker, which is not the run: it must not end it or write for it."""
+        return os.getpid() != self._pid
+
     def _become(self, state: str, event: str, error: str | None = None) -> None:
         with self._lock:
+            if self._is_elsewhere():
+                return
             self.state = state
             if self._files is not None:
                 with self._failures.swallowing("write run.json"):

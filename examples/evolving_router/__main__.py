@@ -1,7 +1,7 @@
 """Evolve the router and report each generation. `python -m examples.evolving_router --help` lists what it can do.
 
 Ctrl-C or SIGTERM lets the generation in progress end and finishes the run (state "finished"); kill -9 leaves a run
-that reads as died. The five lines that instrument the loop are marked "observer, line n of 5" (four here, one in
+that reads as died. The five lines that instrument the loop are marked `# observer n/5` (four here, one in
 `serving`).
 """
 
@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from dashboard.observer import Observer  # observer, line 1 of 5
+from dashboard.observer import Observer  # observer 1/5
 from examples.evolving_router import digits
 from examples.evolving_router.evolution import Generation, Search, evolve_one_generation
 from examples.evolving_router.genome import Genome, Shape
@@ -136,7 +136,7 @@ def evolve(chosen: argparse.Namespace, observer: Observer, checkpoints: Path | N
             served = server.serve(best, REQUESTS_AT_LEAST, until=began + chosen.pace)
             values = reporter.report(generation, trainer, served)
             topology = {"matrix": best.mask, "top_k": best.top_k}
-            observer.log(values, step=number, topology=topology)  # observer, line 5 of 5
+            observer.log(values, step=number, topology=topology)  # observer 5/5
             if before is None or before.key != best.key or number % CHECKPOINT_EVERY == 0:
                 save(checkpoints, model, best, number)
             say(number, generation, values)
@@ -180,11 +180,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     chosen = arguments(argv)
     torch.set_num_threads(chosen.threads)
     stop = Stop()
-    config = {key: value for key, value in vars(chosen).items() if isinstance(value, (int, float, str))}
-    observer = Observer(
-        port=chosen.port, run_name=chosen.run_name, runs_dir=chosen.runs_dir
-    )  # observer, line 2 of 5
-    with observer.run(config={**config, "frozen": chosen.freeze_expert}) as run:  # observer, line 3 of 5
+    options = ("generations", "population", "mutation_rate", "seed", "pace", "slow", "nan")
+    config = {option: getattr(chosen, option) for option in options}
+    config |= {"num_experts": chosen.experts, "frozen": chosen.freeze_expert}
+    observer = Observer(chosen.port, run_name=chosen.run_name, runs_dir=chosen.runs_dir)  # observer 2/5
+    with observer.run(config=config) as run:  # observer 3/5
         print(f"run {run.run_id} in {run.directory}, metrics on port {observer.port}", flush=True)
         evolve(chosen, observer, run.directory, stop)
     return 0

@@ -127,4 +127,4 @@ def accuracy_of(logits: torch.Tensor, labels: torch.Tensor) -> float:
     """Share of right answers; NaN where any score is not finite, because then the order of the scores means nothing."""
     if not bool(torch.isfinite(logits).all()):
         return float("nan")
-    return float((logits.argmax(dim=-1) == labels).float().mean())
+    return int((logits.argmax(dim=-1) == labels).sum()) / len(labels)

@@ -95,7 +95,7 @@ class Server:
                 tokens = self._load.waiting.get(timeout=patience)
             except queue.Empty:
                 break  # nobody asked
-            with self._observer.inference(batch_size=len(tokens)):  # observer, line 4 of 5
+            with self._observer.inference(batch_size=len(tokens)):  # observer 4/5
                 served.calls += self.answer(tokens, mask, genome.top_k)
             served.requests += 1
             served.images += len(tokens)
