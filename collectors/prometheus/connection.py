@@ -241,7 +241,11 @@ class Session(requests.Session):
                 advice="It may be restarting, or a proxy on the way cuts answers.",
                 kind="truncated",
             )
-        if isinstance(why, ValueError):
+        if caused(
+            requests.exceptions.InvalidURL,
+            requests.exceptions.MissingSchema,
+            requests.exceptions.InvalidSchema,
+        ):
             return Unavailable(
                 f"{self.name!r} is not a usable URL ({why}).", advice="Write http://host:port.", kind="url"
             )

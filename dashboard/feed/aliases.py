@@ -8,7 +8,10 @@ stands in for a selector outside a range.
 import re
 from collections.abc import Callable, Mapping
 
+import promql_parser
+
 from dashboard.catalogue import hardware, inference
+from dashboard.feed import query
 
 _I = '{instance=~"$instance"}'
 
@@ -59,22 +62,24 @@ DEFAULTS: dict[str, str] = {
 }
 
 _NAME = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*")
-_WORD = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*")
 _STRING = r'"(?:[^"\\]|\\.)*"'
 
 
 def metric_names(alias: str) -> set[str]:
-    """Metrics an alias reads, near enough to see whether they are there."""
-    if _NAME.fullmatch(alias):
-        return {alias}
-    text = re.sub(_STRING, "", alias)
-    text = re.sub(r"\[[^\]]*\]|\b(by|without|on|ignoring|group_left|group_right)\s*\([^)]*\)", "", text)
-    selectors = re.finditer(
-        r"([a-zA-Z_:][a-zA-Z0-9_:]*)(?=\s*(\{|$|[-+*/%^)\s,\[]))", re.sub(r"\{[^}]*\}", "{}", text)
-    )
-    words = {found[1] for found in selectors} - {"or", "and", "unless", "by", "without", "bool", "offset"}
-    called = set(re.findall(r"([a-zA-Z_:][a-zA-Z0-9_:]*)\s*\(", text))
-    return {word for word in words - called if len(word) > 3}
+    """Metrics an alias reads; none where it is no PromQL."""
+    try:
+        tree = promql_parser.parse(query.fill(alias))
+    except ValueError:
+        return set()
+    found: set[str] = set()
+    waiting = [tree]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, promql_parser.VectorSelector):
+            found.add(node.name or "")
+        inner = [getattr(node, part, None) for part in ("lhs", "rhs", "expr", "param", "vector_selector")]
+        waiting += [part for part in [*inner, *(getattr(node, "args", None) or ())] if part is not None]
+    return found - {""}
 
 
 def applied(promql: str, absent: Mapping[str, str]) -> str:

@@ -37,7 +37,6 @@ LOG_NAMES = {
     "mutation_rate": str(evolution.MUTATION_RATE),
     "population_size": str(evolution.POPULATION),
 }
-_FIXED = ("time", "generation", "elapsed_seconds", "segment", "source", "hole_before")
 _AGREE = 1e-9  # relative; VictoriaMetrics keeps about 12 digits
 
 
@@ -106,14 +105,19 @@ def scraped(series: Sequence[RawSeries], process_starts: Sequence[RawSeries] = (
     return _one_row_a_generation(table)
 
 
-def logged(log: Generations) -> pd.DataFrame:
-    """The log's rows under catalogue names, with "segment" and "reason"; times that a line lacks are interpolated."""
+def logged(
+    log: Generations, process_starts: Sequence[RawSeries] = (), *, ahead_seconds: float = 0.0
+) -> pd.DataFrame:
+    """The log's rows under catalogue names, with "segment" and "reason"; times that a line lacks are interpolated.
+
+    `ahead_seconds` is added to their times: how far the clock that stamps the scrapes is ahead of the log's.
+    """
     if not len(log):
         return pd.DataFrame({"time": [], "segment": [], "reason": []})
     times = np.array(log.times)
     known = np.flatnonzero(~np.isnan(times))
     if len(known):
-        times = np.interp(np.arange(len(times)), known, times[known])
+        times = np.interp(np.arange(len(times)), known, times[known]) + ahead_seconds
     columns: dict[str, Floats] = {"time": times}
     for name, values in log.columns.items():
         name = LOG_NAMES.get(name, name)  # noqa: PLW2901  # the same column under its catalogue name
@@ -124,10 +128,10 @@ def logged(log: Generations) -> pd.DataFrame:
     table = pd.DataFrame(columns)
     if "elapsed_time_seconds" in log.columns:
         table["elapsed_seconds"] = log.columns["elapsed_time_seconds"]
-    starts, reasons = _segment_starts(generation, np.zeros(len(table)), np.zeros(len(table)))
+    starts, reasons = _segment_starts(generation, _restarts(times, process_starts), np.zeros(len(table)))
     table["segment"] = np.cumsum(starts) - 1
     table["reason"] = reasons
-    return table
+    return table.drop_duplicates(["segment", GENERATION], keep="last").reset_index(drop=True)
 
 
 def joined(
@@ -194,56 +198,16 @@ def coverage(
     return f"{said}."
 
 
-def thin(frame: pd.DataFrame, points: int, columns: Sequence[str] | None = None) -> pd.DataFrame:
-    """At most about `points` rows that look the same on a screen: each bucket keeps its extremes of every column.
-
-    First and last row of every segment stay, and "hole_before" is handed on to the next row that stays. `columns`
-    are those that will be drawn (all metrics otherwise). The frame itself is returned where it is short enough.
-    """
-    rows = len(frame)
-    if rows <= points:
-        return frame
-    chosen = [name for name in (columns or frame.columns) if name in frame and name not in _FIXED]
-    buckets = max(1, points // (2 * max(1, len(chosen))))
-    edges = np.linspace(0, rows, buckets + 1).astype(int)[:-1]
-    keep = np.zeros(rows, bool)
-    keep[[0, -1]] = True
-    if "segment" in frame:
-        turns = np.flatnonzero(np.diff(frame["segment"].to_numpy()) != 0)
-        keep[turns] = keep[turns + 1] = True
-    bucket = np.repeat(np.arange(buckets), np.diff(np.append(edges, rows)))
-    for name in chosen:
-        values = frame[name].to_numpy(dtype=float)
-        for sign in (1.0, -1.0):
-            extreme = np.where(np.isnan(values), np.inf, sign * values)
-            lowest = np.minimum.reduceat(extreme, edges)
-            hits = np.flatnonzero((extreme == lowest[bucket]) & np.isfinite(lowest)[bucket])
-            keep[hits[np.unique(bucket[hits], return_index=True)[1]]] = True
-        missing = np.isnan(values)
-        keep[np.flatnonzero(np.diff(missing.astype(np.int8)) != 0) + 1] |= (
-            buckets > rows
-        )  # only where nothing is lost
-    thinned = frame[keep].copy()
-    if "hole_before" in frame:
-        holes = np.cumsum(frame["hole_before"].to_numpy())[keep]
-        thinned["hole_before"] = np.append(False, np.diff(holes) > 0)
-    return thinned
-
-
 def _of(known: int, total: int) -> str:
     return f"all {total}" if known >= total else f"{known} of {total}"
 
 
 def _restarts(times: Floats, process_starts: Sequence[RawSeries]) -> NDArray[np.int64]:
-    """How often the process had been restarted by each time."""
+    """How many processes had been started by each time; their start times are in the values."""
     if not process_starts:
         return np.zeros(len(times), np.int64)
-    when = np.concatenate([one.times for one in process_starts])
-    what = np.concatenate([one.values for one in process_starts])
-    order = np.argsort(when, kind="stable")
-    when, what = when[order], what[order]
-    changed = when[1:][np.diff(what) != 0]
-    return np.searchsorted(changed, times, side="right").astype(np.int64)
+    starts = np.unique(np.concatenate([one.values for one in process_starts]))
+    return np.searchsorted(starts, times, side="right").astype(np.int64)
 
 
 def _one_at_a_time(pieces: list[pd.DataFrame]) -> pd.DataFrame:
@@ -304,7 +268,6 @@ def _filled(seen: pd.DataFrame, log: pd.DataFrame) -> tuple[pd.DataFrame, int]:
     slack = 1.0  # a scrape may come before the line is stamped
     place = np.clip(np.searchsorted(begins, seen["time"].to_numpy() + slack, side="right") - 1, 0, None)
     seen = seen.assign(segment=order[place]).drop_duplicates(["segment", GENERATION], keep="last")
-    log = log.drop_duplicates(["segment", GENERATION], keep="last")
     both = log.merge(
         seen[["segment", GENERATION]].assign(row=np.arange(len(seen))), on=["segment", GENERATION], how="left"
     )

@@ -16,7 +16,7 @@ from dashboard.feed.runs import Run
 from dashboard.feed.scrapes import Scrapes
 from dashboard.feed.source import Source
 
-_RUNS_KEPT = 24
+_SELECTORS_KEPT = 48  # two a run
 
 
 class Evolutions:
@@ -34,17 +34,16 @@ class Evolutions:
         """The run between two unix times."""
         unavailable: list[Unavailable] = []
         asked: tuple[Asked, ...] = ()
-        seen, looked_at = axis.scraped([]), None
+        seen, starts, looked_at = axis.scraped([]), list[RawSeries](), None
         if "prometheus" in run.sources or "log" not in run.sources:
-            try:
-                series, starts, asked = self._scraped(run, start, end)
-                seen, looked_at = axis.scraped(series, starts), self._source.clock()
-            except Unavailable as why:
-                unavailable.append(why)
+            series, starts, looked_at, why, asked = self._scraped(run, start, end)
+            seen = axis.scraped(series, starts)
+            unavailable += [why] if why is not None else []
         log = None
         if "log" in run.sources and self._runs is not None:
             try:
-                whole = axis.logged(self._runs.generations(run.run_id))
+                ahead = self._source.skew_seconds
+                whole = axis.logged(self._runs.generations(run.run_id), starts, ahead_seconds=ahead)
                 log = whole[whole["time"].between(start, end)]
                 looked_at = looked_at or self._source.clock()
             except Unavailable as why:
@@ -62,48 +61,50 @@ class Evolutions:
 
     def _scraped(
         self, run: Run, start: float, end: float
-    ) -> tuple[list[RawSeries], list[RawSeries], tuple[Asked, ...]]:
-        who = (
-            f"run_id={query.quoted(run.run_id)}"
-            if run.labelled
-            else f'run_id="",instance={query.quoted(run.run_id)}'
-        )
-        names = "|".join((axis.GENERATION, *axis.NAMES))
-        selector = f'{{__name__=~"{names}",{who}}}'
+    ) -> tuple[list[RawSeries], list[RawSeries], float | None, Unavailable | None, tuple[Asked, ...]]:
+        """Series of the run, start times of its processes, when that was read, why not now, and what was asked."""
+        selector = f'{{__name__=~"{"|".join((axis.GENERATION, *axis.NAMES))}",{run.matchers}}}'
         began = time.monotonic()
-        series = self._samples(selector, start, end)
+        series, looked_at, why = self._samples(selector, start, end)
         instances = sorted({one.labels.get("instance", "") for one in series})
         starts: list[RawSeries] = []
         if instances:
-            either = query.fill("$instance", instance=instances[0]) if len(instances) == 1 else None
-            matcher = either or "|".join(query.fill("$instance", instance=instance) for instance in instances)
-            starts = self._samples(f'process_start_time_seconds{{instance=~"{matcher}"}}', start, end)
+            either = "|".join(query.fill("$instance", instance=instance) for instance in instances)
+            starts, _, _ = self._samples(f'process_start_time_seconds{{instance=~"{either}"}}', start, end)
         count = sum(len(one.times) for one in series)
-        return (
-            series,
-            starts,
-            (
-                Asked(
-                    f"{selector}[{query.duration(round(end - start))}]", None, count, time.monotonic() - began
-                ),
-            ),
+        asked = Asked(
+            f"{selector}[{query.duration(round(end - start))}]", None, count, time.monotonic() - began
         )
+        return series, starts, looked_at, why, (asked,)
 
-    def _samples(self, selector: str, start: float, end: float) -> list[RawSeries]:
+    def _samples(
+        self, selector: str, start: float, end: float
+    ) -> tuple[list[RawSeries], float | None, Unavailable | None]:
         with self._guard:
             samples = self._kept.setdefault(selector, _Samples())
             self._kept.move_to_end(selector)
-            while len(self._kept) > _RUNS_KEPT:
+            while len(self._kept) > _SELECTORS_KEPT:
                 self._kept.popitem(last=False)
         with samples.guard:
+            why = None
             cut = samples.read_to - self._settle_seconds
-            if samples.read_from <= start and cut > start and samples.read_to <= end:
-                new = self._source.ask(lambda prometheus: prometheus.raw(selector, end - cut, end))
-                samples.append(new, cut, end)
-            elif not (samples.read_from <= start and end <= samples.read_to - self._settle_seconds):
-                new = self._source.ask(lambda prometheus: prometheus.raw(selector, end - start, end))
-                samples.replace(new, start, end)
-            return samples.between(start, end)
+            try:
+                if samples.read_from <= start < cut and samples.read_to <= end:
+                    samples.append(
+                        self._source.ask(lambda prometheus: prometheus.raw(selector, end - cut, end)),
+                        cut,
+                        end,
+                    )
+                elif not samples.read_from <= start < end <= cut:
+                    samples.replace(
+                        self._source.ask(lambda prometheus: prometheus.raw(selector, end - start, end)),
+                        start,
+                        end,
+                    )
+                samples.looked_at = self._source.clock()
+            except Unavailable as failure:
+                why = failure
+            return samples.between(start, end), samples.looked_at, why
 
 
 @dataclass(slots=True)
@@ -113,6 +114,7 @@ class _Samples:
     guard: threading.Lock = field(default_factory=threading.Lock)
     read_from: float = np.inf
     read_to: float = -np.inf
+    looked_at: float | None = None
     series: dict[frozenset[tuple[str, str]], RawSeries] = field(default_factory=dict)
 
     def replace(self, new: list[RawSeries], start: float, end: float) -> None:

@@ -15,11 +15,14 @@ from prometheus_client import CollectorRegistry
 from collectors.prometheus import Matrix, Prometheus, Sample
 from collectors.runs import RunsDirectory, Topology
 from collectors.unavailable import Unavailable
+from dashboard.catalogue import METRICS
 from dashboard.catalogue.spec import Panel
 from dashboard.feed import aliases as alias_table
-from dashboard.feed import frames, query
+from dashboard.feed import availability as availabilities
+from dashboard.feed import frames, native, query
 from dashboard.feed import runs as run_list
 from dashboard.feed.answer import Answer, Asked, Reading
+from dashboard.feed.availability import Availability
 from dashboard.feed.axis import Evolution
 from dashboard.feed.counters import Counters
 from dashboard.feed.evolutions import Evolutions
@@ -32,6 +35,7 @@ from dashboard.feed.source import Looked, Shared, Source
 from dashboard.feed.window import Window, grid
 
 _ANSWERS_KEPT = 128
+_AVAILABILITY_SECONDS = 60.0
 
 
 class Feed:
@@ -78,6 +82,7 @@ class Feed:
         self._instants: Shared[tuple[tuple[Sample, ...], tuple[str, ...]]] = Shared(refresh_seconds, clock)
         self._run_lists: Shared[RunList] = Shared(refresh_seconds, clock, most=16)
         self._evolutions: Shared[Evolution] = Shared(refresh_seconds, clock, most=32)
+        self._availability: Shared[tuple[Availability, ...]] = Shared(_AVAILABILITY_SECONDS, clock)
         self._evolution = Evolutions(self._source, self._scrapes, runs, settle_seconds)
         self._loads = Loads(self._ranges, runs, self._pairs, utilization_scale)
         self._answers: OrderedDict[object, tuple[tuple[int, ...], tuple[Known, ...], Answer]] = OrderedDict()
@@ -167,9 +172,25 @@ class Feed:
         except Unavailable:
             return None
 
+    def availability(self) -> tuple[Availability, ...]:
+        """Every catalogue metric: is it there, with what labels, from which scrape; looked at once a minute."""
+        looked = self._availability.get(
+            "all",
+            lambda: availabilities.availability(self._source, self._scrapes, METRICS),
+            self.counters.hit,
+        )
+        if looked.value is not None:
+            return looked.value
+        return availabilities.unknown(
+            METRICS, looked.unavailable or Unavailable("Nothing was looked at yet.")
+        )
+
     def _filled(self, promql: str, run: str | None, instance: str | None, rate_seconds: float) -> str:
-        absent = self._scrapes.absent(promql) if self.prometheus is not None else {}
-        return query.fill(alias_table.applied(promql, absent), run, instance, rate_seconds)
+        if self.prometheus is not None:
+            promql = alias_table.applied(promql, self._scrapes.absent(promql))
+            for name in self._scrapes.native(promql):
+                promql = native.rewritten(promql, name)
+        return query.fill(promql, run, instance, rate_seconds)
 
     def _answer(self, key: object, parts: list[tuple[str, str, Known]]) -> Answer:
         """The same object as long as nothing it stands on has changed."""

@@ -60,19 +60,23 @@ def _named(legend: str, labels: dict[str, str]) -> str:
 
 
 def _unique(names: list[str], labels: list[dict[str, str]]) -> list[str]:
-    """Tell apart series with the same legend by the labels in which they differ."""
+    """Tell apart series with the same legend by the labels in which they differ, and by a number where they do not."""
     groups: dict[str, list[int]] = {}
     for at, name in enumerate(names):
         groups.setdefault(name, []).append(at)
-    if len(groups) == len(names):
-        return names
     unique = list(names)
     for name, places in groups.items():
-        if len(places) == 1:
-            continue
         keys = sorted({key for at in places for key in labels[at]})
         differing = [key for key in keys if len({labels[at].get(key) for at in places}) > 1]
-        for number, at in enumerate(places):
-            said = ", ".join(f"{key}={labels[at].get(key, '')}" for key in differing)
-            unique[at] = f"{name} ({said or number + 1})"
+        if differing:
+            for at in places:
+                said = ", ".join(f"{key}={labels[at].get(key, '')}" for key in differing)
+                unique[at] = f"{name} ({said})"
+    taken: set[str] = set()
+    for at, name in enumerate(unique):
+        number = 2
+        while unique[at] in taken:
+            unique[at] = f"{name} #{number}"
+            number += 1
+        taken.add(unique[at])
     return unique

@@ -48,11 +48,7 @@ class Loads:
         return known or ExpertLoads(run.run_id)
 
     def _scraped(self, run: Run, window: Window, grid: Grid, layer: str | None) -> ExpertLoads:
-        who = (
-            f"run_id={query.quoted(run.run_id)}"
-            if run.labelled
-            else f'run_id="",instance={query.quoted(run.run_id)}'
-        )
+        who = run.matchers
         layers = [layer] if layer is not None else self._layers(who, grid)
         loaded = layers if layer is not None or self._fits(who) else layers[:1]
         of_layers = (

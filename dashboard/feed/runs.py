@@ -11,6 +11,7 @@ from collectors.runs import RunRecord
 from collectors.unavailable import Unavailable
 from dashboard.catalogue import evolution
 from dashboard.catalogue.units import SECONDS
+from dashboard.feed import query
 
 State = Literal["running", "paused", "finished", "failed", "unknown"]
 # What is read of every run: who it is, how it stands, how far it came.
@@ -46,6 +47,12 @@ class Run:
     instance: str | None = None
     active: bool = False
     labelled: bool = True  # False: Prometheus knows it by its instance alone, there is no run_id label
+
+    @property
+    def matchers(self) -> str:
+        """What selects the run's series in PromQL."""
+        who = query.quoted(self.run_id)
+        return f"run_id={who}" if self.labelled else f'run_id="",instance={who}'
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from dashboard.feed.source import Shared, Source
 
 DEFAULT_SCRAPE_SECONDS = 15.0
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0, "w": 604_800.0, "y": 31_536_000.0}
+_HISTOGRAMS = tuple(name for name, metric in BY_NAME.items() if metric.kind == "histogram")
 _LOOK_SECONDS = 60.0  # configuration and names change seldom
 
 
@@ -49,6 +50,12 @@ class Scrapes:
             if not _family(name) & there
             and any(_family(part) & there for part in alias_table.metric_names(self.aliases[name]))
         }
+
+    def native(self, promql: str) -> set[str]:
+        """Histograms in this query that are there as native histograms alone."""
+        mentioned = query.names(promql, _HISTOGRAMS)
+        there = self.names() if mentioned else None
+        return {name for name in mentioned if there and name in there and f"{name}_bucket" not in there}
 
     def _interval(self, prometheus: Prometheus) -> float:
         targets = prometheus.targets()

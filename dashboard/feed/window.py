@@ -11,8 +11,8 @@ from datetime import UTC, datetime
 MOST_COLUMNS = 400  # about one point per pixel column of a figure; far below Prometheus's 11 000
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800, "M": 2_592_000, "y": 31_536_000}
 _NAMES = {"s": "second", "m": "minute", "h": "hour", "d": "day", "w": "week", "M": "month", "y": "year"}
-_SPAN = re.compile(r"(\d{1,6})([smhdwMy])")
-_NOW = re.compile(r"now(?:-(\d{1,6})([smhdwMy]))?")
+_SPAN = re.compile(r"(\d{1,9})([smhdwMy])")
+_NOW = re.compile(r"now(?:-(\d{1,9})([smhdwMy]))?")
 _STEPS = (
     1, 2, 5, 10, 15, 20, 30, 60, 120, 180, 240, 300, 600, 900, 1200, 1800, 3600, 7200, 10_800, 14_400, 21_600, 43_200,
     86_400, 172_800, 604_800,
@@ -108,7 +108,7 @@ def step_seconds(span: float, scrape_seconds: float, columns: int = MOST_COLUMNS
 def _moment(text: str, now: float) -> float:
     ago = _NOW.fullmatch(text)
     if ago:
-        return now - (int(ago[1]) * _SECONDS[ago[2]] if ago[1] else 0)
+        return max(0.0, now - (int(ago[1]) * _SECONDS[ago[2]] if ago[1] else 0))
     if re.fullmatch(r"\d{10,14}", text):
         return int(text) / 1000
     raise ValueError(f"{text[:40]!r} is not a time: write now, now-6h, or milliseconds since 1970.")
