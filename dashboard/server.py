@@ -14,6 +14,7 @@ from dashboard import settings as configuration
 from dashboard.health import routes
 from dashboard.settings import Settings
 from dashboard.shell import assets
+from dashboard.sitemap import ENTRIES
 from dashboard.sources import Sources, current
 
 CONFIG = Path(__file__).resolve().parents[1] / ".streamlit" / "config.toml"
@@ -43,7 +44,7 @@ def app(sources: Sources) -> st.App:
 
     return st.App(
         Path(__file__).with_name("sitemap.py"),
-        routes=[*routes(sources.health, sources.registry), *assets.routes()],
+        routes=[*routes(sources.health, sources.registry), *assets.routes(entry.url for entry in ENTRIES)],
         lifespan=lifespan,
         on_script_error=_logged,
     )

@@ -17,6 +17,12 @@ class Entry:
     section: str
 
 
+# Streamlit leaves more room around a page than a page of figures has.
+STYLE = "<style>[data-testid=stMainBlockContainer] {padding: 2.5rem clamp(1rem, 3vw, 3rem) 4rem;}</style>"
+ICON = (
+    Path(__file__).with_name("shell") / "browser" / "icon.svg"
+)  # a named icon would be fetched from a font server
+
 ENTRIES = (
     Entry("overview", "Overview", "", ":material/monitoring:", "Now"),
     Entry("alerts", "Alerts", "alerts", ":material/notifications:", "Now"),
@@ -39,7 +45,8 @@ def script(entry: Entry) -> str:
 
 def main() -> None:
     """Draw the menu and run the chosen page."""
-    st.set_page_config(page_title="MoE router dashboard", page_icon=":material/hub:", layout="wide")
+    st.set_page_config(page_title="MoE router dashboard", page_icon=str(ICON), layout="wide")
+    st.html(STYLE)
     menu: dict[str, list[object]] = {}
     for entry in ENTRIES:
         menu.setdefault(entry.section, []).append(

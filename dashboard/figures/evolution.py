@@ -56,12 +56,15 @@ def draw(
     top = 0.0
     for i, (row, pixels) in enumerate(zip(rows, heights, strict=True), start=1):
         top += TITLE
-        _row(figure, row, frame, across, options, number=i, domain=(1 - (top + pixels) / plot, 1 - top / plot))
+        _row(
+            figure, row, frame, across, options, number=i, domain=(1 - (top + pixels) / plot, 1 - top / plot)
+        )
         top += pixels
     last = "y" if len(rows) == 1 else f"y{len(rows)}"
     figure.update_layout(
-        margin={"l": 8, "r": 8, "t": 0, "b": FOOT}, hoversubplots="axis", showlegend=True, meta={"axis": options.axis},
-        xaxis={"anchor": last, **x_axis(options.axis)},
+        margin={"l": 8, "r": 8, "t": 0, "b": FOOT}, hoversubplots="axis", showlegend=True,
+        meta={"axis": options.axis, "knots": knots(frame, across)},
+        xaxis={"anchor": last, "uirevision": f"{revision}|{options.axis}", **x_axis(options.axis)},
     )  # fmt: skip
     marks.add(figure, [*restarts(frame), *noted], place(frame, across, options))
     return figure
@@ -83,7 +86,9 @@ def x_axis(axis: Axis) -> dict[str, object]:
     return {"title": {"text": AXES[axis]}, "tickformat": ",d"}
 
 
-def place(frame: pd.DataFrame, across: NDArray[np.float64], options: Options) -> Callable[[float], float | None]:
+def place(
+    frame: pd.DataFrame, across: NDArray[np.float64], options: Options
+) -> Callable[[float], float | None]:
     """From unix seconds to this axis: exact on clock time, between the neighbouring points on the others."""
     if options.axis == "time":
         return lambda moment: float(look.local(np.array([moment]), options.zone)[0])
@@ -100,12 +105,25 @@ def place(frame: pd.DataFrame, across: NDArray[np.float64], options: Options) ->
     return position
 
 
+def knots(frame: pd.DataFrame, across: NDArray[np.float64], most: int = 100) -> dict[str, list[float]] | None:
+    """How this axis lies in time, for a viewer who changes the axis: matching unix times and x values, both rising."""
+    times = frame["time"].to_numpy(np.float64)
+    known = np.flatnonzero(np.isfinite(times) & np.isfinite(across))
+    rising = known[np.maximum.accumulate(across[known]) == across[known]] if known.size else known
+    if rising.size < 2:
+        return None
+    chosen = rising[np.unique(np.linspace(0, rising.size - 1, min(most, rising.size)).astype(int))]
+    return {"time": times[chosen].tolist(), "x": across[chosen].tolist()}
+
+
 def restarts(frame: pd.DataFrame) -> list[Mark]:
     """Where a later segment begins."""
     first = frame.dropna(subset=["time"]).drop_duplicates("segment", keep="first").iloc[1:]
     return [
         Mark(time, None, f"Segment {segment + 1} begins at generation {generation:g}", "restart")
-        for time, segment, generation in zip(*(first[name].tolist() for name in ("time", "segment", "generation")), strict=True)
+        for time, segment, generation in zip(
+            *(first[name].tolist() for name in ("time", "segment", "generation")), strict=True
+        )
     ]
 
 
@@ -137,9 +155,16 @@ def _row(
 ) -> None:  # fmt: skip
     suffix = "" if number == 1 else str(number)
     traces = _band(curves.band, frame, across) if curves.band is not None else []
-    known = [curve for curve in curves.curves if curve.metric.name in frame and frame[curve.metric.name].notna().any()]
+    known = [
+        curve
+        for curve in curves.curves
+        if curve.metric.name in frame and frame[curve.metric.name].notna().any()
+    ]
     for i, curve in enumerate(known):
-        traces += _lines(curve, frame, across, look.COLOURS[i % len(look.COLOURS)], options.half_life)
+        second = i > 0 and known[i - 1].style == "faint"
+        traces += _lines(
+            curve, frame, across, look.COLOURS[i % len(look.COLOURS)], options.half_life, second=second
+        )
     for trace in traces:
         trace.update(xaxis="x", yaxis=f"y{suffix}", legend=f"legend{suffix}")
         if len(known) == 1 and options.half_life is None:
@@ -181,7 +206,13 @@ def _broken(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def _lines(
-    curve: Curve, frame: pd.DataFrame, across: NDArray[np.float64], colour: str, half_life: float | None
+    curve: Curve,
+    frame: pd.DataFrame,
+    across: NDArray[np.float64],
+    colour: str,
+    half_life: float | None,
+    *,
+    second: bool,
 ) -> list[go.Scatter]:
     values = frame[curve.metric.name]
     if curve.style == "best-so-far":
@@ -189,7 +220,7 @@ def _lines(
         best = best.groupby(frame["segment"]).ffill().where(frame["time"].notna())
         return [_line(across, best, curve.legend, colour, width=2.2, shape="hv")]
     if curve.style == "faint":
-        return [_line(across, values, curve.legend, look.FAINT, width=1.3)]
+        return [_line(across, values, curve.legend, look.FAINT, width=1.3, dash="dot" if second else "solid")]
     fade = 1.0 if half_life is None else 0.4
     if curve.style == "dots":
         raw = go.Scatter(
@@ -197,7 +228,9 @@ def _lines(
             marker={"size": 5, "color": colour, "symbol": _symbols(frame["source"])},
         )  # fmt: skip
     else:
-        raw = _line(across, values, curve.legend, colour, width=1.8 if half_life is None else 1.0, opacity=fade)
+        raw = _line(
+            across, values, curve.legend, colour, width=1.8 if half_life is None else 1.0, opacity=fade
+        )
     if half_life is None:
         return [raw]
     smooth = pd.concat(
@@ -208,12 +241,13 @@ def _lines(
 
 
 def _line(
-    across: NDArray[np.float64], values: pd.Series, name: str, colour: str, *, width: float, shape: str = "linear", opacity: float = 1.0
+    across: NDArray[np.float64], values: pd.Series, name: str, colour: str, *, width: float, shape: str = "linear", opacity: float = 1.0,
+    dash: str = "solid",
 ) -> go.Scatter:  # fmt: skip
     few = values.notna().sum() < FEW and shape == "linear"
     return go.Scatter(
         x=across, y=values.to_numpy(np.float32), name=name, mode="lines+markers" if few else "lines", opacity=opacity,
-        line={"color": colour, "width": width, "shape": shape}, marker={"size": 4}, connectgaps=False, hovertemplate="%{y:.4~g}",
+        line={"color": colour, "width": width, "shape": shape, "dash": dash}, marker={"size": 4}, connectgaps=False, hovertemplate="%{y:.4~g}",
     )  # fmt: skip
 
 
@@ -234,7 +268,13 @@ def _band(band: tuple[Metric, Metric], frame: pd.DataFrame, across: NDArray[np.f
         edges, name = (mean - std, mean + std), "mean ± std"
     else:
         return []
-    hidden = {"mode": "lines", "line": {"width": 0}, "hoverinfo": "skip", "connectgaps": False, "legendgroup": name}
+    hidden = {
+        "mode": "lines",
+        "line": {"width": 0},
+        "hoverinfo": "skip",
+        "connectgaps": False,
+        "legendgroup": name,
+    }
     return [
         go.Scatter(x=across, y=edges[0].to_numpy(np.float32), showlegend=False, **hidden),
         go.Scatter(x=across, y=edges[1].to_numpy(np.float32), name=name, fill="tonexty", fillcolor="rgba(42,134,196,0.16)", **hidden),

@@ -9,7 +9,12 @@ import plotly.graph_objects as go
 from dashboard.figures import look
 
 Kind = Literal["critical", "warning", "restart", "benchmark"]
-COLOURS: dict[Kind, str] = {"critical": "#b3261e", "warning": "#d99000", "restart": look.FAINT, "benchmark": "#7f6fb5"}
+COLOURS: dict[Kind, str] = {
+    "critical": "#b3261e",
+    "warning": "#d99000",
+    "restart": look.FAINT,
+    "benchmark": "#7f6fb5",
+}
 SIGNS: dict[Kind, str] = {"critical": "▲", "warning": "▲", "restart": "↻", "benchmark": "◆"}
 MOST = 60  # more marks than this hide the curve; the newest stay
 

@@ -1,11 +1,17 @@
-"""The files a browser fetches once and keeps: our drawing code and plotly's library. Served beside the pages."""
+"""The files a browser fetches once and keeps: our drawing code and plotly's library. Served beside the pages.
+
+Also the empty page behind each address: told where the server is, Streamlit's browser side need not find out by asking
+under every part of the address, which costs two failed requests at each deep link.
+"""
 
 import gzip
 import hashlib
+from collections.abc import Iterable
 from functools import lru_cache
 from pathlib import Path
 
 import plotly
+import streamlit
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -18,9 +24,10 @@ _FILES = {
 }
 
 
-def routes() -> list[Route]:
-    """Where the files are served; each is named with its version, so a browser may keep it for ever."""
-    return [Route("/assets/{name}", _answer, methods=["GET"])]
+def routes(pages: Iterable[str] = ()) -> list[Route]:
+    """Where the files are served, named with their version so that a browser may keep them, and the pages' addresses."""
+    addresses = [Route(f"/{page}", _page, methods=["GET"]) for page in pages if page]
+    return [Route("/assets/{name}", _answer, methods=["GET"]), *addresses]
 
 
 @lru_cache
@@ -36,6 +43,17 @@ def _version() -> str:
     for path in sorted(_BROWSER.glob("*.js")):
         digest.update(path.read_bytes())
     return digest.hexdigest()[:12]
+
+
+@lru_cache
+def _empty_page() -> str:
+    html = (Path(streamlit.__file__).parent / "static" / "index.html").read_text(encoding="utf-8")
+    here = "const here = new URL('.', location.href).href; window.__streamlit = {BACKEND_BASE_URL: here, MAIN_PAGE_BASE_URL: here};"
+    return html.replace("<head>", f"<head><script>{here}</script>", 1)
+
+
+def _page(_: Request) -> Response:
+    return Response(_empty_page(), media_type="text/html", headers={"Cache-Control": "no-cache"})
 
 
 @lru_cache

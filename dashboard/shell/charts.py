@@ -46,7 +46,10 @@ def panel(item: Panel, look: Look) -> None:
             else:
                 states.empty(item.empty or "No data in this window.")
             return
-        zone, revision = look.view.zone, f"{look.view.window.from_}|{look.view.window.to}|{look.view.run}|{look.view.instance}"
+        zone, revision = (
+            look.view.zone,
+            f"{look.view.window.from_}|{look.view.window.to}|{look.view.run}|{look.view.instance}",
+        )
         figure = drawn(
             (item.key, zone, revision), answer.frame, lambda: lines.draw(item, answer.frame, zone=zone, revision=revision)
         )  # fmt: skip
@@ -78,27 +81,45 @@ def stack(item: Stack, look: Look, evolution: Evolution | None = None) -> None:
         if not known:
             for why in evolution.unavailable if frame.empty else ():
                 states.unavailable(why)
-            states.empty(" ".join(row.empty for row in item.rows) or "Nothing of this was reported in this window.")
+            states.empty(
+                " ".join(row.empty for row in item.rows) or "Nothing of this was reported in this window."
+            )
             return
         options, revision = look.view.options, f"{item.key}|{evolution.run.run_id if evolution.run else ''}"
         metrics = [curve.metric.name for row in known for curve in row.curves]
         noted = look.noted
         figure = drawn(
-            (item.key, options, revision, known, noted),
+            (item.key, options, revision, tuple(row.key for row in known), noted),
             frame,
-            lambda: evolution_figure.draw(known, thin(frame, POINTS, metrics), options, noted=noted, revision=revision),
+            lambda: evolution_figure.draw(
+                known, thin(frame, POINTS, metrics), options, noted=noted, revision=revision
+            ),
         )
-        show(figure, key=f"curves-{item.key}", alt=_told(item.title, known, evolution), name=f"{item.key}-{look.run_id}")
-        silent = [row.title.lower() for row in item.rows if row not in known]
-        st.caption(
-            plain(" ".join([
-                evolution.coverage,
-                "Open points were sampled by Prometheus, filled ones come from the run's log." if len(frame["source"].unique()) > 1 else "",
-                f"This run does not report: {', '.join(silent)}." if silent else "",
-                f"Log and Prometheus disagree on {evolution.disagreements} generations." if evolution.disagreements else "",
-            ]))
-        )  # fmt: skip
-        take.away(item.key, lambda: _table(frame, metrics), evolution.asked, look)
+        show(
+            figure,
+            key=f"curves-{item.key}",
+            alt=_told(item.title, known, evolution),
+            name=f"{item.key}-{look.run_id}",
+        )
+        with st.container(horizontal=True, vertical_alignment="center"):
+            st.caption(plain(_about(item, known, evolution)), width="stretch")
+            take.away(item.key, lambda: _table(frame, metrics), evolution.asked, look)
+
+
+def _about(item: Stack, known: Sequence[Curves], evolution: Evolution) -> str:
+    """What the curves stand on, in words: coverage, sources, what is missing."""
+    silent = [row.title.lower() for row in item.rows if row not in known]
+    parts = [
+        evolution.coverage,
+        "Open points were sampled by Prometheus, filled ones come from the run's log."
+        if len(evolution.frame["source"].unique()) > 1
+        else "",
+        f"This run does not report: {', '.join(silent)}." if silent else "",
+        f"Log and Prometheus disagree on {evolution.disagreements} generations."
+        if evolution.disagreements
+        else "",
+    ]
+    return " ".join(filter(None, parts))
 
 
 def _told(title: str, rows: Sequence[Curves], evolution: Evolution) -> str:
@@ -121,7 +142,9 @@ def _table(frame: pd.DataFrame, metrics: Sequence[str]) -> pd.DataFrame:
     """What a download of curves holds: every point, not only those drawn; times as UTC."""
     there = [name for name in dict.fromkeys(metrics) if name in frame]
     head = frame[["generation", "elapsed_seconds", "segment", "source"]]
-    return pd.concat([pd.to_datetime(frame["time"], unit="s", utc=True).rename("time_utc"), head, frame[there]], axis=1)
+    return pd.concat(
+        [pd.to_datetime(frame["time"], unit="s", utc=True).rename("time_utc"), head, frame[there]], axis=1
+    )
 
 
 def freshness(look: Look, panels: Sequence[Panel]) -> None:

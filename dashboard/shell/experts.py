@@ -21,10 +21,14 @@ from dashboard.verdict import balance as rules
 from dashboard.verdict.balance import Balance, Named
 
 _WORKED_OUT = "worked out here from the experts' shares; not exported"
-EFFECTIVE = Metric("expert_effective_ratio", "gauge", RATIO, "Effective share of the experts", reason=_WORKED_OUT)
+EFFECTIVE = Metric(
+    "expert_effective_ratio", "gauge", RATIO, "Effective share of the experts", reason=_WORKED_OUT
+)
 DEAD = Metric("expert_dead_ratio", "gauge", RATIO, "Share of the experts that are dead", reason=_WORKED_OUT)
 CV = Metric("expert_load_cv", "gauge", NUMBER, "Coefficient of variation of the load", reason=_WORKED_OUT)
-VIOLATION = Metric("expert_load_violation", "gauge", NUMBER, "Largest load over fair load, minus 1", reason=_WORKED_OUT)
+VIOLATION = Metric(
+    "expert_load_violation", "gauge", NUMBER, "Largest load over fair load, minus 1", reason=_WORKED_OUT
+)
 BALANCE = charts.Stack(
     "balance",
     "Balance",
@@ -86,7 +90,10 @@ def named(look: Look) -> None:
     found = kept(("named",), (loads,), lambda: _named(loads))
     if not found:
         layers = f" of all {len(loads.load)} layers" if len(loads.load) > 1 else ""
-        st.success(f"No expert{layers} is dead, starved or overloaded at the newest point.", icon=":material/check_circle:")
+        st.success(
+            f"No expert{layers} is dead, starved or overloaded at the newest point.",
+            icon=":material/check_circle:",
+        )
         return
     with st.container(border=True):
         charts.heading(
@@ -99,9 +106,19 @@ def named(look: Look) -> None:
                 _line(word, those, loads, look)
         with st.container(horizontal=True):
             if any(one.condition == "dead" for one in found):
-                links.to("runbooks", "What to do about a dead expert", icon=":material/menu_book:", alert=experts.DEAD.name)
+                links.to(
+                    "runbooks",
+                    "What to do about a dead expert",
+                    icon=":material/menu_book:",
+                    alert=experts.DEAD.name,
+                )
             if any(one.condition == "overloaded" for one in found):
-                links.to("runbooks", "What to do about imbalance", icon=":material/menu_book:", alert=experts.IMBALANCE.name)
+                links.to(
+                    "runbooks",
+                    "What to do about imbalance",
+                    icon=":material/menu_book:",
+                    alert=experts.IMBALANCE.name,
+                )
 
 
 def numbers(look: Look) -> None:
@@ -121,10 +138,16 @@ def numbers(look: Look) -> None:
     if last is None:
         return
     if len(measures) > 1:
-        st.caption(plain(f"Layer {layer} is the least even of {len(measures)}; the table below has all of them."))
+        st.caption(
+            plain(f"Layer {layer} is the least even of {len(measures)}; the table below has all of them.")
+        )
     with st.container(horizontal=True, gap="medium"):
         for label, value, formula in (
-            ("Effective experts", f"{measure.effective[last] * measure.experts:.3g} of {measure.experts}", "effective"),
+            (
+                "Effective experts",
+                f"{measure.effective[last] * measure.experts:.3g} of {measure.experts}",
+                "effective",
+            ),
             ("Dead experts", f"{measure.dead[last] * measure.experts:.0f} of {measure.experts}", "dead"),
             ("Coefficient of variation", f"{measure.cv[last]:.3f}", "cv"),
             ("Maximal violation", f"{measure.violation[last]:.3f}", "violation"),
@@ -162,12 +185,16 @@ def _loads(look: Look) -> ExpertLoads | None:
     if loads is not None and loads.unavailable is not None:
         states.unavailable(loads.unavailable)
     elif look.run is not None:
-        states.empty("This run does not report what its experts carry: expert_utilization_ratio is missing in this window.")
+        states.empty(
+            "This run does not report what its experts carry: expert_utilization_ratio is missing in this window."
+        )
     return None
 
 
 def _source(loads: ExpertLoads) -> str:
-    return {"log": "Read from the run's own log.", "prometheus": "Sampled by Prometheus.", "": ""}[loads.source]
+    return {"log": "Read from the run's own log.", "prometheus": "Sampled by Prometheus.", "": ""}[
+        loads.source
+    ]
 
 
 def _chosen_layer(loads: ExpertLoads) -> str:
@@ -186,16 +213,26 @@ def _layer(loads: ExpertLoads) -> str:
 
 def _frame(loads: ExpertLoads, look: Look) -> pd.DataFrame:
     """The points of the loads as the evolution figures want them."""
-    start = look.run.started_at if look.run and look.run.started_at is not None else (loads.times[0] if loads.times.size else 0.0)
-    return pd.DataFrame({"time": loads.times, "generation": loads.generations, "elapsed_seconds": loads.times - start})
+    start = (
+        look.run.started_at
+        if look.run and look.run.started_at is not None
+        else (loads.times[0] if loads.times.size else 0.0)
+    )
+    return pd.DataFrame(
+        {"time": loads.times, "generation": loads.generations, "elapsed_seconds": loads.times - start}
+    )
 
 
 def _balances(loads: ExpertLoads) -> dict[str, Balance]:
-    return kept(("balances",), (loads,), lambda: {layer: rules.balance(share) for layer, share in loads.share.items()})
+    return kept(
+        ("balances",), (loads,), lambda: {layer: rules.balance(share) for layer, share in loads.share.items()}
+    )
 
 
 def _named(loads: ExpertLoads) -> list[Named]:
-    return [one for layer, load in loads.load.items() for one in rules.named(layer, loads.experts[layer], load)]
+    return [
+        one for layer, load in loads.load.items() for one in rules.named(layer, loads.experts[layer], load)
+    ]
 
 
 def _line(word: str, those: list[Named], loads: ExpertLoads, look: Look) -> None:
@@ -211,15 +248,21 @@ def _line(word: str, those: list[Named], loads: ExpertLoads, look: Look) -> None
 def _since(one: Named, loads: ExpertLoads, look: Look) -> str:
     generation = loads.generations[one.since]
     if np.isfinite(generation):
-        return f"generation {generation:.0f}" if one.since else f"generation {generation:.0f} or before"
-    return clock(float(loads.times[one.since]), look.view.zone)
+        return f"generation {generation:.0f}{' or before' if one.from_start else ''}"
+    return f"{clock(float(loads.times[one.since]), look.view.zone)}{' or before' if one.from_start else ''}"
 
 
 def _layers(names: list[str]) -> str:
-    return f"layers {', '.join(names)}" if len(names) > 1 else (f"layer {names[0]}" if names[0] else "the experts")
+    return (
+        f"layers {', '.join(names)}"
+        if len(names) > 1
+        else (f"layer {names[0]}" if names[0] else "the experts")
+    )
 
 
-def _value(measure: Balance, values: "np.ndarray[tuple[int], np.dtype[np.float64]]", otherwise: float) -> float:
+def _value(
+    measure: Balance, values: "np.ndarray[tuple[int], np.dtype[np.float64]]", otherwise: float
+) -> float:
     return float(values[measure.last]) if measure.last is not None else otherwise
 
 
@@ -229,18 +272,35 @@ def _layer_table(measures: dict[str, Balance]) -> None:
          "coefficient of variation": one.cv[one.last], "maximal violation": one.violation[one.last]}
         for layer, one in measures.items() if one.last is not None
     ]  # fmt: skip
-    st.dataframe(pd.DataFrame(rows).round(3), hide_index=True, height=min(300, 38 + 35 * len(rows)), alt="Balance of every layer")
+    st.dataframe(
+        pd.DataFrame(rows).round(3),
+        hide_index=True,
+        height=min(300, 38 + 35 * len(rows)),
+        alt="Balance of every layer",
+    )
 
 
 def _joined(run: Evolution, loads: ExpertLoads, measure: Balance) -> Evolution:
     """The run's curves with the layer's balance beside them, point by point of the same generation (or the nearest time)."""
-    columns = {EFFECTIVE.name: measure.effective, DEAD.name: measure.dead, CV.name: measure.cv, VIOLATION.name: measure.violation}
+    columns = {
+        EFFECTIVE.name: measure.effective,
+        DEAD.name: measure.dead,
+        CV.name: measure.cv,
+        VIOLATION.name: measure.violation,
+    }
     side = pd.DataFrame(columns).assign(generation=loads.generations, time=loads.times)
     frame = run.frame
     if frame.empty:
-        frame = side.assign(elapsed_seconds=side["time"] - side["time"].iloc[0], segment=0, source=loads.source, hole_before=False)
+        frame = side.assign(
+            elapsed_seconds=side["time"] - side["time"].iloc[0],
+            segment=0,
+            source=loads.source,
+            hole_before=False,
+        )
     elif side["generation"].notna().any() and frame["generation"].notna().any():
-        side = side.dropna(subset=["generation"]).drop_duplicates("generation", keep="last").drop(columns="time")
+        side = (
+            side.dropna(subset=["generation"]).drop_duplicates("generation", keep="last").drop(columns="time")
+        )
         frame = frame.merge(side, on="generation", how="left")
     else:
         side = side.drop(columns="generation").sort_values("time")

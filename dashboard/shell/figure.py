@@ -16,7 +16,9 @@ import streamlit as st
 from dashboard.shell import assets
 from dashboard.shell.kept import kept
 
-_mount = st.components.v2.component("moe-router-dashboard.figure", js=assets.loader("figure.js"), isolate_styles=False)
+_mount = st.components.v2.component(
+    "moe-router-dashboard.figure", js=assets.loader("figure.js"), isolate_styles=False
+)
 
 
 @dataclass(frozen=True, slots=True)

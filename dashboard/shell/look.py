@@ -27,7 +27,9 @@ class Look:
         wanted = list(panels)
         if not wanted:
             return cls(view, sources)
-        return cls(view, sources, sources.feed.panels(wanted, view.window, run=view.run, instance=view.instance))
+        return cls(
+            view, sources, sources.feed.panels(wanted, view.window, run=view.run, instance=view.instance)
+        )
 
     @cached_property
     def runs(self) -> RunList:

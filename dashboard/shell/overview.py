@@ -21,7 +21,9 @@ def firing(look: Look) -> None:
     with st.container(border=True):
         st.subheader("What fires", anchor=False)
         if look.sources.prometheus is None:
-            states.empty("No Prometheus is configured, so no alert can fire: set MOE_DASHBOARD_PROMETHEUS_URL.")
+            states.empty(
+                "No Prometheus is configured, so no alert can fire: set MOE_DASHBOARD_PROMETHEUS_URL."
+            )
             return
         reading = look.sources.feed.instant("ALERTS")
         if _unreadable(reading, look):
@@ -62,7 +64,9 @@ def monitoring(look: Look) -> None:
         if not up.samples:
             _said(ok=False, words="Prometheus has no scrape target: nothing is watched.")
         elif down:
-            names = ", ".join(f"{labels.get('job', '?')} at {labels.get('instance', '?')}" for labels in down[:4])
+            names = ", ".join(
+                f"{labels.get('job', '?')} at {labels.get('instance', '?')}" for labels in down[:4]
+            )
             _said(ok=False, words=f"{len(down)} of {len(up.samples)} targets are down: {names}.")
         else:
             _said(ok=True, words=f"All {len(up.samples)} targets are up.")
@@ -81,9 +85,15 @@ def _scraped(look: Look) -> None:
 def _watchdog(look: Look) -> None:
     """An alert that always fires: where it does not, the rules are not loaded or not evaluated, and silence means nothing."""
     found = look.sources.feed.instant("ALERTS").samples
-    barks = any(sample.labels.get("alertname") == WATCHDOG and sample.labels.get("alertstate") == "firing" for sample in found)
+    barks = any(
+        sample.labels.get("alertname") == WATCHDOG and sample.labels.get("alertstate") == "firing"
+        for sample in found
+    )
     words = "Watchdog fires, as it always should: the rules are evaluated."
-    _said(ok=barks, words=words if barks else "Watchdog does not fire: the alert rules are not loaded or not evaluated.")
+    _said(
+        ok=barks,
+        words=words if barks else "Watchdog does not fire: the alert rules are not loaded or not evaluated.",
+    )
 
 
 def _unreadable(reading: Reading, look: Look) -> bool:
@@ -99,9 +109,13 @@ def _unreadable(reading: Reading, look: Look) -> bool:
 def _alert(labels: dict[str, str]) -> None:
     severity = labels.get("severity", "")
     with st.container(horizontal=True, vertical_alignment="center"):
-        st.badge(plain(severity or "no severity"), icon=ICONS.get(severity), color=COLOURS.get(severity, "gray"))  # type: ignore[arg-type]  # Streamlit's colours
+        st.badge(
+            plain(severity or "no severity"), icon=ICONS.get(severity), color=COLOURS.get(severity, "gray")
+        )  # type: ignore[arg-type]  # Streamlit's colours
         name = labels.get("alertname", "")
-        about = " · ".join(f"{key} {labels[key]}" for key in ("run_id", "instance", "layer", "gpu_id") if labels.get(key))
+        about = " · ".join(
+            f"{key} {labels[key]}" for key in ("run_id", "instance", "layer", "gpu_id") if labels.get(key)
+        )
         st.markdown(f"**{plain(name)}**", width="content")
         st.caption(plain(about), width="stretch")
         links.to("runbooks", "Runbook", icon=":material/menu_book:", alert=name)

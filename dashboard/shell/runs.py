@@ -50,9 +50,13 @@ def state(look: Look) -> None:
     run = look.run
     if run is None:
         if look.view.run:
-            states.empty(f"The run {look.view.run} is not known in this window. Look further back, or choose another.")
+            states.empty(
+                f"The run {look.view.run} is not known in this window. Look further back, or choose another."
+            )
         elif not look.runs.unavailable:
-            states.empty("No run is known in this window. Look further back, or start one with dashboard.observer.")
+            states.empty(
+                "No run is known in this window. Look further back, or start one with dashboard.observer."
+            )
         return
     with st.container(horizontal=True, vertical_alignment="center", gap="medium"):
         badge(run)
@@ -69,7 +73,9 @@ def cards(look: Look) -> None:
     known = look.runs.runs
     if not known:
         if not look.runs.unavailable:
-            states.empty("No run is known in this window. Look further back, or start one with dashboard.observer.")
+            states.empty(
+                "No run is known in this window. Look further back, or start one with dashboard.observer."
+            )
         return
     shown = sorted(known, key=lambda run: not run.active)[:CARDS]
     for first in range(0, len(shown), 3):
@@ -152,7 +158,11 @@ def _number(value: int | None) -> float:
 
 
 def _named(run: Run) -> str:
-    return f"{run.name} · {run.state} · {run.run_id}" if run.name != run.run_id else f"{run.run_id} · {run.state}"
+    return (
+        f"{run.name} · {run.state} · {run.run_id}"
+        if run.name != run.run_id
+        else f"{run.run_id} · {run.state}"
+    )
 
 
 def _signature(known: tuple[Run, ...]) -> tuple[tuple[str, str], ...]:

@@ -21,7 +21,9 @@ def away(key: str, table: Callable[[], pd.DataFrame], asked: Sequence[Asked], lo
         asked: the queries behind them.
         look: the window and the run that stand in the file's name and head.
     """
-    menu = st.popover("Data", key=f"data-{key}", type="tertiary", on_change="rerun", help="CSV and queries")
+    menu = st.popover(
+        "Data", key=f"data-{key}", type="tertiary", width="content", on_change="rerun", help="CSV and queries"
+    )
     if not menu.open:
         return
     with menu:
@@ -44,7 +46,13 @@ def away(key: str, table: Callable[[], pd.DataFrame], asked: Sequence[Asked], lo
 
 def csv(key: str, table: pd.DataFrame, look: Look) -> bytes:
     """A table as CSV with a first line that says what it is; the column names carry the units."""
-    head = {"figure": key, "run": look.run_id or None, "from": look.view.window.from_, "to": look.view.window.to, "times": "UTC"}
+    head = {
+        "figure": key,
+        "run": look.run_id or None,
+        "from": look.view.window.from_,
+        "to": look.view.window.to,
+        "times": "UTC",
+    }
     return f"# {json.dumps(head)}\n{table.to_csv(index=False)}".encode()
 
 

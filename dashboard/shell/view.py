@@ -20,7 +20,13 @@ WINDOWS = {
     "now-24h": "Last 24 hours", "now-7d": "Last 7 days", "now-30d": "Last 30 days",
 }  # fmt: skip
 REFRESHES = {"off": None, "2s": 2.0, "5s": 5.0, "15s": 15.0, "1m": 60.0}
-HALF_LIVES = {"": "Off", "3": "3 generations", "10": "10 generations", "30": "30 generations", "100": "100 generations"}
+HALF_LIVES = {
+    "": "Off",
+    "3": "3 generations",
+    "10": "10 generations",
+    "30": "30 generations",
+    "100": "100 generations",
+}
 KEPT = ("from", "to", "refresh", "run", "axis", "smooth", "log")  # query parameters that hold on every page
 
 

@@ -47,7 +47,9 @@ class Balance:
     @property
     def collapsed(self) -> bool:
         """Whether the layer uses so few of its experts that the alert RouterCollapse would say so."""
-        return self.last is not None and self.experts >= 4 and bool(self.effective[self.last] < COLLAPSED_BELOW)
+        return (
+            self.last is not None and self.experts >= 4 and bool(self.effective[self.last] < COLLAPSED_BELOW)
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +61,7 @@ class Named:
     condition: Condition
     load: float  # load ÷ fair load, newest
     since: int  # index of the first point of the unbroken stretch
+    from_start: bool  # it was so at the first point known, so it may have begun before
 
 
 def balance(share: Floats) -> Balance:
@@ -75,7 +78,9 @@ def balance(share: Floats) -> Balance:
         "violation": load.max(axis=0, initial=0.0) - 1,
         "variance": p.var(axis=0),
     }
-    return Balance(experts=experts, **{name: np.where(known, value, np.nan) for name, value in values.items()})
+    return Balance(
+        experts=experts, **{name: np.where(known, value, np.nan) for name, value in values.items()}
+    )
 
 
 def named(layer: str, experts: tuple[str, ...], load: Floats) -> list[Named]:
@@ -102,6 +107,8 @@ def named(layer: str, experts: tuple[str, ...], load: Floats) -> list[Named]:
             continue
         broken = np.flatnonzero(~holds)
         first = known[broken[-1] + 1] if broken.size else known[0]
-        found.append(Named(layer, expert, condition, float(newest), int(first)))
+        found.append(Named(layer, expert, condition, float(newest), int(first), not broken.size))
     rank = {"dead": 0, "starved": 1, "overloaded": 2}
-    return sorted(found, key=lambda one: (rank[one.condition], one.load if one.condition != "overloaded" else -one.load))
+    return sorted(
+        found, key=lambda one: (rank[one.condition], one.load if one.condition != "overloaded" else -one.load)
+    )

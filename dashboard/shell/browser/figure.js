@@ -30,8 +30,9 @@ export async function draw({ data, parentElement }) {
   if (div.drawn === mark) return;
   const before = div.layout ? snapshot(div) : null;
   const layout = dressed(sent.figure.layout, look, div.clientWidth);
-  if (before) keepZoom(before, sent.figure, layout);
-  await Plotly.react(div, sent.figure.data, layout, config(sent.name));
+  if (before) keepZoom(div, before, layout);
+  div.config ??= config(sent.name); // another object would make plotly begin anew and forget the zoom
+  await Plotly.react(div, sent.figure.data, layout, div.config);
   div.drawn = mark;
   if (!div.watched) watch(div, Plotly);
 }
@@ -82,7 +83,9 @@ function dressed(layout, look, width) {
   dressed.hoverlabel = { bgcolor: look.paper, bordercolor: look.faint, font: { color: look.ink }, ...dressed.hoverlabel };
   for (const [name, part] of Object.entries(dressed)) {
     if (/^[xy]axis\d*$/.test(name)) Object.assign(part, { gridcolor: look.faint, linecolor: look.faint, tickcolor: look.faint });
-    if (/^legend\d*$/.test(name) && width < NARROW) Object.assign(part, { font: { size: 10 }, bgcolor: "rgba(0,0,0,0)" });
+    if (/^legend\d*$/.test(name) && width < NARROW) {
+      Object.assign(part, { font: { size: 10 }, yanchor: "top", xanchor: "left", x: 0.01, bgcolor: "rgba(0,0,0,0)" });
+    }
   }
   return dressed;
 }
@@ -101,45 +104,35 @@ function config(name) {
   };
 }
 
-/** What the viewer did to the figure that is on screen. */
+/** What the viewer zoomed in on, and how its axis lies in time. */
 function snapshot(div) {
   const axis = div._fullLayout?.xaxis;
-  return {
-    axis: div.layout.meta?.axis,
-    zoomed: axis && !axis.autorange ? axis.range.map(axis.r2l ?? Number) : null,
-    across: across(div.data),
-  };
+  return { meta: div.layout.meta, zoomed: axis && !axis.autorange ? axis.range.map((end) => axis.r2l(end)) : null };
 }
 
-/** The same points on another axis: the viewer keeps the part that was zoomed in on. */
-function keepZoom(before, figure, layout) {
-  if (!before.zoomed || before.axis === layout.meta?.axis) return;
-  const there = across(figure.data);
-  if (there.length !== before.across.length) return;
-  const inside = [...before.across.keys()].filter(
-    (i) => before.across[i] >= before.zoomed[0] && before.across[i] <= before.zoomed[1] && Number.isFinite(there[i]),
-  );
-  if (inside.length > 1) {
-    layout.xaxis.range = [there[inside[0]], there[inside.at(-1)]];
-    layout.xaxis.autorange = false;
+/** Another axis for the same points: the viewer keeps the stretch of time that was zoomed in on. */
+function keepZoom(div, before, layout) {
+  const [there, here] = [before.meta?.knots, layout.meta?.knots];
+  if (there && here && before.meta.axis !== layout.meta.axis) {
+    div.carried = before.zoomed?.map((end) => between(between(end, there.x, there.time), here.time, here.x));
   }
+  if (div.carried) Object.assign(layout.xaxis, { range: div.carried, autorange: false });
 }
 
-function across(traces) {
-  const longest = traces.map((trace) => decoded(trace.x)).sort((a, b) => b.length - a.length)[0];
-  return longest ?? [];
-}
-
-function decoded(values) {
-  if (!values?.bdata) return values?._inputArray ?? values ?? [];
-  const bytes = Uint8Array.from(atob(values.bdata), (letter) => letter.charCodeAt(0));
-  const kinds = { f8: Float64Array, f4: Float32Array, i4: Int32Array, i2: Int16Array, u1: Uint8Array };
-  return kinds[values.dtype] ? new kinds[values.dtype](bytes.buffer) : [];
+/** The value of `to` where `from`, which rises, has `value`; on a straight line between the two neighbours. */
+function between(value, from, to) {
+  const found = from.findIndex((other) => other >= value);
+  const i = Math.max(1, found < 0 ? from.length - 1 : found);
+  const share = (value - from[i - 1]) / (from[i] - from[i - 1] || 1);
+  return to[i - 1] + share * (to[i] - to[i - 1]);
 }
 
 function watch(div, Plotly) {
   div.watched = new ResizeObserver(() => div.isConnected && div.clientWidth && Plotly.Plots.resize(div));
   div.watched.observe(div);
+  div.on("plotly_relayout", (change) => {
+    if (change["xaxis.autorange"]) div.carried = undefined;
+  });
   div.addEventListener("keydown", (event) => {
     const axis = div._fullLayout.xaxis;
     const [from, to] = axis.range.map((end) => axis.r2l(end));
