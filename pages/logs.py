@@ -6,5 +6,6 @@ page(
     title="Logs",
     question="What did the runs write, and what went wrong?",
     controls=(),
+    above=logs.filters,
     rows=[[logs.lines]],
 )

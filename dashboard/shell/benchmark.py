@@ -51,8 +51,8 @@ def start(view: View) -> None:
         return
     with st.container(border=True):
         with st.container(horizontal=True, vertical_alignment="bottom"):
-            target = targets[st.selectbox("Target", list(targets), key="benchmark-target", width=260)]
-            st.selectbox("Profile", list(PROFILES), key="benchmark-profile", width=150)
+            target = targets[st.selectbox("Target", list(targets), key="benchmark-target", width=210)]
+            st.selectbox("Profile", list(PROFILES), key="benchmark-profile", width=130)
             devices = _devices(sources)
             st.selectbox(
                 "Device",
@@ -63,7 +63,7 @@ def start(view: View) -> None:
             )
             may = not sources.settings.read_only
             if may:
-                with st.container(width=200):
+                with st.container(width=180):
                     person.name("benchmark")
             st.button(
                 "Start",

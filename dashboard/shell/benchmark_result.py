@@ -45,6 +45,7 @@ def show(seen: RunView, beside: RunView | None, look: Look) -> None:
     st.dataframe(
         frame,
         hide_index=True,
+        placeholder="–",
         alt=f"Cells of benchmark {seen.summary.run_id}",
         column_config={
             name: st.column_config.NumberColumn(format=form)

@@ -4,25 +4,27 @@ Reads through `collectors.logs` alone. A line of a log is outside text: it is sh
 never as Markdown.
 """
 
-import glob
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pandas as pd
 import streamlit as st
 
-from collectors.logs import LogLine, LogPage, tail
-from dashboard.shell import states
+from collectors.logs import LEVELS, LogLine, LogPage, tail
+from collectors.logs import files as log_files
+from dashboard.catalogue.units import BYTES
+from dashboard.shell import address, states
 from dashboard.shell import view as views
 from dashboard.shell.look import Look
 from dashboard.shell.text import clock, plain
 from dashboard.shell.view import View
 from dashboard.sources import Sources, current
 
-LEVELS = ("debug", "info", "warning", "error", "critical")
-LIMITS = (200, 500, 2000)
+LIMIT = 200  # lines on the page unless the viewer asks for more
+MOST_LINES = 5000  # a page stays usable
+BUDGET_BYTES = 64 << 20  # read for one look at most: a refresh must not search gigabytes again and again
 WRITTEN = ("generations.jsonl", "events.jsonl")  # the logs in a run's directory
 # What is said of a line in one cell: everything that has no column of its own.
 ELSEWHERE = frozenset({"event", "level", "timestamp", "time", "logger", "run_id", "generation", "exception"})
@@ -38,62 +40,83 @@ class Wanted:
     event: str | None
     text: str | None
     generation: int | None
+    trace_id: str | None
     limit: int
+
+    @property
+    def narrowed(self) -> bool:
+        """Whether anything is left out on purpose."""
+        return (
+            any((self.run_id, self.level, self.event, self.text, self.trace_id))
+            or self.generation is not None
+        )
 
 
 def filters(view: View) -> None:
-    """Run, level, event, text and generation; the URL holds them."""
-    runs = {"": "All runs"} | {
-        run.run_id: f"{run.name} · {run.run_id}" for run in current().feed.runs(view.window).runs
-    }
+    """Run, level, event, text, generation and trace; the address holds them."""
+    runs = {run.run_id: f"{run.name} · {run.run_id}" for run in current().feed.runs(view.window).runs}
     if view.run:
         runs.setdefault(view.run, f"{view.run} (not seen in this window)")
-    picker = f"logs-run-{view.run or ''}"
+    st.session_state["logs-run"] = view.run or ""
     with st.container(horizontal=True, vertical_alignment="bottom"):
         st.selectbox(
-            "Run", list(runs), index=list(runs).index(view.run or ""), format_func=lambda key: runs[key], key=picker, width=260,
-            on_change=lambda: views.choose(run=st.session_state[picker] or None),
-        )  # fmt: skip
-        st.selectbox(
-            "Level", ("", *LEVELS), format_func=lambda name: name or "every level", key="level", bind="query-params", width=140,
-        )  # fmt: skip
-        st.text_input("Event", key="event", bind="query-params", placeholder="any", width=220)
-        st.text_input("Text", key="text", bind="query-params", placeholder="anywhere in the line", width=220)
-        st.number_input(
-            "Generation", min_value=0, step=1, value=None, key="generation", bind="query-params", placeholder="any", width=150
-        )  # fmt: skip
-        st.selectbox("Lines", LIMITS, key="lines", bind="query-params", width=100)
-        st.toggle("Follow", value=True, key="follow", help="Look again at each refresh. Off, the lines stand still to be read.")  # fmt: skip
+            "Run",
+            ["", *runs],
+            format_func=lambda key: runs.get(key, "All runs"),
+            key="logs-run",
+            width=240,
+            on_change=lambda: views.choose(run=st.session_state["logs-run"] or None),
+        )
+        address.select(
+            "Level",
+            {"": "every level"} | {level: f"{level} and above" for level in LEVELS[1:]},
+            "level",
+            width=190,
+        )
+        address.text("Event", "event", placeholder="exactly", width=200)
+        address.text("Text", "text", placeholder="anywhere in the line", width=220)
+        address.text("Generation", "generation", width=110)
+        address.text("Trace", "trace", placeholder="trace id", width=150)
+        address.select("Lines", {"": "200", "500": "500", "2000": "2000"}, "lines", width=90)
+        st.toggle(
+            "Follow",
+            value=True,
+            key="follow",
+            help="Look again at each refresh. Off, the lines stand still to be read.",
+        )
+    if address.held("generation") and _whole_number(address.held("generation")) is None:
+        st.warning("The generation is not a whole number; lines of every generation are shown.")
 
 
 def lines(look: Look) -> None:
     """The last lines that pass the filters, the chosen one in full, and the errors among them grouped by type."""
     wanted = _wanted(look.view)
     paths = files(look.sources, wanted.run_id)
-    if not paths:
+    if not any(paths):
         states.empty(
             "There are no log files here yet. Set MOE_DASHBOARD_RUNS_DIR to the folder observers write into, "
             "or MOE_DASHBOARD_LOG_FILES to other structured logs."
         )
         return
     found = _found(paths, wanted)
-    _summary(found, wanted, len(paths))
+    for path, why in found.unreadable.items():
+        st.warning(plain(f"{path} cannot be read: {why}"), icon=":material/cloud_off:")
+    _summary(found, wanted)
     if found.lines:
         _table(found.lines, look)
         _errors(found.lines, look)
-    _malformed(found)
+    _older(paths, wanted, found)
+    _malformed(paths, found)
 
 
 def files(sources: Sources, run_id: str | None) -> list[Path]:
-    """The log files of one run, or of every run, and the operator's own beside them."""
+    """The log files of one run, or of every run, and the operator's own beside them, those that exist."""
     root = sources.settings.runs_dir
-    found: list[Path] = []
+    written: list[Path] = []
     if root is not None:
         folders = [root / run_id] if run_id and _is_name(run_id) else _folders(root)
-        found = [folder / name for folder in folders for name in WRITTEN if (folder / name).is_file()]
-    for pattern in sources.settings.log_files:
-        found += [Path(path) for path in sorted(glob.glob(pattern))]  # noqa: PTH207  the pattern may be absolute
-    return found
+        written = [folder / name for folder in folders for name in WRITTEN]
+    return log_files([*written, *sources.settings.log_files])
 
 
 def _folders(root: Path) -> list[Path]:
@@ -109,16 +132,19 @@ def _is_name(run_id: str) -> bool:
 
 
 def _wanted(view: View) -> Wanted:
-    state = st.session_state
-    generation = state.get("generation")
     return Wanted(
         run_id=view.run,
-        level=state.get("level") or None,
-        event=state.get("event") or None,
-        text=state.get("text") or None,
-        generation=None if generation is None else int(generation),
-        limit=state.get("lines") or LIMITS[0],
+        level=address.held("level") if address.held("level") in LEVELS else None,
+        event=address.held("event") or None,
+        text=address.held("text") or None,
+        generation=_whole_number(address.held("generation")),
+        trace_id=address.held("trace") or None,
+        limit=_whole_number(address.held("lines")) or LIMIT,
     )
+
+
+def _whole_number(text: str) -> int | None:
+    return int(text) if text.strip().isdigit() and len(text) < 12 else None
 
 
 def _found(paths: Sequence[Path], wanted: Wanted) -> LogPage:
@@ -126,29 +152,62 @@ def _found(paths: Sequence[Path], wanted: Wanted) -> LogPage:
     held: tuple[Wanted, LogPage] | None = st.session_state.get("logs-held")
     if held is not None and held[0] == wanted and not st.session_state.get("follow", True):
         return held[1]
-    page = tail(
-        paths, limit=wanted.limit, level=wanted.level, event=wanted.event, text=wanted.text, run_id=wanted.run_id,
-        generation=wanted.generation,
-    )  # fmt: skip
+    page = _search(paths, wanted)
     st.session_state["logs-held"] = (wanted, page)
     return page
 
 
-def _summary(page: LogPage, wanted: Wanted, files_count: int) -> None:
-    narrowed = wanted != Wanted(None, None, None, None, None, wanted.limit)
+def _search(paths: Sequence[Path], wanted: Wanted, resume: Mapping[Path, int] | None = None) -> LogPage:
+    return tail(
+        paths,
+        limit=min(wanted.limit, MOST_LINES),
+        level=wanted.level,
+        event=wanted.event,
+        text=wanted.text,
+        run_id=wanted.run_id,
+        generation=wanted.generation,
+        trace_id=wanted.trace_id,
+        budget_bytes=BUDGET_BYTES,
+        resume=resume,
+    )
+
+
+def _summary(page: LogPage, wanted: Wanted) -> None:
+    searched = f"{BYTES.format(float(page.scanned_bytes))} searched"
     if not page.lines:
-        older = "" if page.exhausted else " Older lines were not searched: narrow the filter by run."
-        states.empty(("No line passes this filter." if narrowed else "The logs are empty.") + older)
+        reach = "" if page.exhausted else f" so far ({searched}); older lines were not searched yet"
+        states.empty(f"No line passes this filter{reach}." if wanted.narrowed else "The logs are empty.")
         return
-    where = f"{files_count} file{'s' if files_count != 1 else ''}"
-    reach = "" if page.exhausted else " · older lines are not shown"
-    st.caption(f"{len(page.lines)} lines, newest first, from {where}{reach}")
+    st.caption(
+        f"{len(page.lines)} lines, newest first · {searched}{'' if page.exhausted else ' · older lines exist'}"
+    )
+
+
+def _older(paths: Sequence[Path], wanted: Wanted, page: LogPage) -> None:
+    """Go on where the search ended; the lines then stand still."""
+    if page.exhausted or len(page.lines) >= MOST_LINES:
+        return
+
+    def go_on() -> None:
+        more = _search(paths, wanted, page.resume)
+        st.session_state["follow"] = False
+        st.session_state["logs-held"] = (
+            wanted,
+            replace(
+                more,
+                lines=page.lines + more.lines,
+                malformed=page.malformed + more.malformed,
+                scanned_bytes=page.scanned_bytes + more.scanned_bytes,
+            ),
+        )
+
+    st.button("Search older lines", icon=":material/history:", on_click=go_on)
 
 
 def _table(lines: Sequence[LogLine], look: Look) -> None:
     frame = pd.DataFrame(
         {
-            "time": pd.to_datetime([line.time for line in lines], utc=True)
+            "time": pd.DatetimeIndex(pd.Series([line.time for line in lines], dtype="datetime64[ns, UTC]"))
             .tz_convert(look.view.zone)
             .tz_localize(None),
             "level": [line.level for line in lines],
@@ -159,7 +218,12 @@ def _table(lines: Sequence[LogLine], look: Look) -> None:
         }
     )
     chosen = st.dataframe(
-        frame, hide_index=True, height=min(620, 38 + 35 * len(frame)), key="logs-table", on_select="rerun", selection_mode="single-row",
+        frame,
+        hide_index=True,
+        height=min(620, 38 + 35 * len(frame)),
+        key="logs-table",
+        on_select="rerun",
+        selection_mode="single-row",
         column_config={
             "time": st.column_config.DatetimeColumn("time", format="DD MMM HH:mm:ss.SSS", width="medium"),
             "level": st.column_config.TextColumn("level", width="small"),
@@ -167,7 +231,7 @@ def _table(lines: Sequence[LogLine], look: Look) -> None:
             "says": st.column_config.TextColumn("says", width="large"),
         },
         alt=f"{len(frame)} log lines, newest first",
-    )  # fmt: skip
+    )
     for row in chosen["selection"]["rows"]:
         if row < len(lines):
             _whole(lines[row])
@@ -237,13 +301,18 @@ def _errors(lines: Sequence[LogLine], look: Look) -> None:
             _whole(members[0])
 
 
-def _malformed(page: LogPage) -> None:
+def _malformed(paths: Sequence[Path], page: LogPage) -> None:
+    """Lines that are no JSON objects are counted, and shown to those who ask."""
     if not page.malformed:
         return
     count = page.malformed
     shown = st.toggle(
-        f"{count} malformed line{'s' if count != 1 else ''} skipped. Show", key="malformed",
+        f"{count} malformed line{'s' if count != 1 else ''} met and skipped: show",
+        key="malformed",
         help="Lines that are not a JSON object: cut off when a process died, or written by something else.",
-    )  # fmt: skip
+    )
     if shown:
-        pass
+        bad = tail(paths, limit=50, only_malformed=True, budget_bytes=BUDGET_BYTES)
+        for line in bad.lines:
+            st.caption(plain(f"{line.path}, byte {line.offset}"))
+            st.code(line.raw[:MOST_SAID], language=None)

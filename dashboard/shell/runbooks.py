@@ -302,6 +302,14 @@ def check(item: Asked, look: Look) -> None:
             st.markdown(plain(item.verdict.words), width="content")
             if item.verdict.value is not None:
                 st.markdown(f"**{plain(NUMBER.format(item.verdict.value))}**", width="content")
+            st.caption(
+                plain(
+                    f"{clock(item.reading.looked_at, look.view.zone)}, {ago(item.reading.looked_at, look.now)}"
+                ),
+                width="content",
+            )
+            with st.popover("Query", type="tertiary", key=f"query-{item.check.id}"):
+                st.code(item.promql, language="promql", wrap_lines=True)
         for part in item.verdict.parts[:8] if len(item.verdict.parts) > 1 else ():
             st.caption(
                 plain(
@@ -312,10 +320,6 @@ def check(item: Asked, look: Look) -> None:
             st.caption(f"and {len(item.verdict.parts) - 8} more series")
         if item.check.range_seconds is not None:
             _trace(item, item.check.range_seconds, look)
-        with st.expander(
-            f"Query, looked at {clock(item.reading.looked_at, look.view.zone)}, {ago(item.reading.looked_at, look.now)}"
-        ):
-            st.code(item.promql, language="promql", wrap_lines=True)
 
 
 def _series(labels: Mapping[str, str] | None) -> str:
