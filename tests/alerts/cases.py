@@ -75,7 +75,7 @@ _STAGNATION = (
     Case(
         "EvolutionStagnation",
         "a plateau on which the best of the generation jitters",
-        run(fitness_best=_NOISY, generation="0+5x60"),
+        run(fitness_best=_NOISY, generation="0+5x60", diversity_score="0.05x60", mutation_rate="0x60"),
         fires_at="40m",
         says=(
             "Evolution does not improve (run r1)",
@@ -505,7 +505,7 @@ _APPLICATION = (
     Case(
         "MetricsMissing",
         "the target answers with somebody else's metrics",
-        {_UP: "1x30", f"go_goroutines{{{ROUTER}}}": "8x30"},
+        {_UP: "1x30", f"scrape_samples_scraped{{{ROUTER}}}": "8x30"},
         fires_at="15m",
         says=("router:9100 exposes no router metrics", "router:9100 answers the scrape, but says neither a generation nor an inference: it is not instrumented, or another program has its port."),
     ),
