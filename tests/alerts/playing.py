@@ -33,7 +33,7 @@ def only(name: str, text: str, *, also: str = "") -> str:
         if recording["record"] in wanted:
             kept.insert(0, recording)
             wanted += recording["expr"]
-    return yaml.safejson.dumps({"groups": [{"name": "one", "rules": kept}]})
+    return json.dumps({"groups": [{"name": "one", "rules": kept}]})
 
 
 def document(case: Case, rules_file: Path, *assertions: tuple[str, Sequence[object]]) -> dict[str, object]:
