@@ -17,12 +17,15 @@ from dashboard.catalogue.spec import Curve, Curves, Metric
 from dashboard.figures import look, marks
 from dashboard.figures.marks import Mark
 
+Floats = NDArray[np.float64]
 Axis = Literal["generation", "elapsed", "time"]
 AXES: dict[Axis, str] = {"generation": "Generation", "elapsed": "Elapsed time", "time": "Clock time"}
 
 TITLE = 34  # pixels of a row for its title and legend
 FOOT = 44  # pixels under the last row for the x axis
 FEW = 40  # fewer points than this are drawn as points too
+SILENCE = 8  # a step so many times the usual one is a hole in the line
+BAND = "rgba(42,134,196,0.16)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +73,7 @@ def draw(
     return figure
 
 
-def x_of(frame: pd.DataFrame, axis: Axis, zone: str = "UTC") -> NDArray[np.float64]:
+def x_of(frame: pd.DataFrame, axis: Axis, zone: str = "UTC") -> Floats:
     """The frame's x values on this axis; clock time as milliseconds of the viewer's wall clock."""
     if axis == "time":
         return look.local(frame["time"].to_numpy(np.float64), zone)
@@ -86,9 +89,7 @@ def x_axis(axis: Axis) -> dict[str, object]:
     return {"title": {"text": AXES[axis]}, "tickformat": ",d"}
 
 
-def place(
-    frame: pd.DataFrame, across: NDArray[np.float64], options: Options
-) -> Callable[[float], float | None]:
+def place(frame: pd.DataFrame, across: Floats, options: Options) -> Callable[[float], float | None]:
     """From unix seconds to this axis: exact on clock time, between the neighbouring points on the others."""
     if options.axis == "time":
         return lambda moment: float(look.local(np.array([moment]), options.zone)[0])
@@ -105,7 +106,7 @@ def place(
     return position
 
 
-def knots(frame: pd.DataFrame, across: NDArray[np.float64], most: int = 100) -> dict[str, list[float]] | None:
+def knots(frame: pd.DataFrame, across: Floats, most: int = 100) -> dict[str, list[float]] | None:
     """How this axis lies in time, for a viewer who changes the axis: matching unix times and x values, both rising."""
     times = frame["time"].to_numpy(np.float64)
     known = np.flatnonzero(np.isfinite(times) & np.isfinite(across))
@@ -127,7 +128,7 @@ def restarts(frame: pd.DataFrame) -> list[Mark]:
     ]
 
 
-def smoothed(values: NDArray[np.float64], at: NDArray[np.float64], half_life: float) -> NDArray[np.float64]:
+def smoothed(values: Floats, at: Floats, half_life: float) -> Floats:
     """Exponential moving average over unevenly spaced points: a point's weight halves every `half_life` of the axis.
 
     Started without bias: the first value is the first point's own, not half of it. A hole stays a hole and is skipped.
@@ -150,7 +151,7 @@ def drawable(curves: Curves, frame: pd.DataFrame) -> bool:
 
 
 def _row(
-    figure: go.Figure, curves: Curves, frame: pd.DataFrame, across: NDArray[np.float64], options: Options, *,
+    figure: go.Figure, curves: Curves, frame: pd.DataFrame, across: Floats, options: Options, *,
     number: int, domain: tuple[float, float],
 ) -> None:  # fmt: skip
     suffix = "" if number == 1 else str(number)
@@ -189,12 +190,18 @@ def _positive(values: pd.Series) -> bool:
 
 
 def _broken(frame: pd.DataFrame) -> pd.DataFrame:
-    """An empty row at each restart and where generations are missing, so that no line joins what is not neighbours."""
-    if frame.empty:
+    """An empty row at each restart and in each long silence, so that no line joins what is not neighbours.
+
+    Prometheus sees only some generations of a fast run; a line joins those points, and they are drawn as points too. A
+    silence is a step several times longer than the run's usual one.
+    """
+    if len(frame) < 2:
         return frame
-    cut = np.flatnonzero(np.diff(frame["segment"].to_numpy(), prepend=frame["segment"].iloc[0]) != 0)
-    if "hole_before" in frame:
-        cut = np.union1d(cut, np.flatnonzero(frame["hole_before"].to_numpy(bool)))
+    step = np.abs(np.diff(frame["generation"].to_numpy(np.float64)))
+    usual = np.nanmedian(step) if np.isfinite(step).any() else np.nan
+    silent = np.append(False, step > SILENCE * max(usual, 1.0)) & frame["hole_before"].to_numpy(bool)
+    restarted = np.append(False, np.diff(frame["segment"].to_numpy()) != 0)
+    cut = np.flatnonzero(silent | restarted)
     if cut.size == 0:
         return frame
     place = np.insert(np.arange(len(frame)), cut, -1)  # -1: the empty row
@@ -208,7 +215,7 @@ def _broken(frame: pd.DataFrame) -> pd.DataFrame:
 def _lines(
     curve: Curve,
     frame: pd.DataFrame,
-    across: NDArray[np.float64],
+    across: Floats,
     colour: str,
     half_life: float | None,
     *,
@@ -241,14 +248,20 @@ def _lines(
 
 
 def _line(
-    across: NDArray[np.float64], values: pd.Series, name: str, colour: str, *, width: float, shape: str = "linear", opacity: float = 1.0,
+    across: Floats, values: pd.Series, name: str, colour: str, *, width: float, shape: str = "linear", opacity: float = 1.0,
     dash: str = "solid",
 ) -> go.Scatter:  # fmt: skip
-    few = values.notna().sum() < FEW and shape == "linear"
+    few = shape == "linear" and (values.notna().sum() < FEW or alone(values))
     return go.Scatter(
         x=across, y=values.to_numpy(np.float32), name=name, mode="lines+markers" if few else "lines", opacity=opacity,
         line={"color": colour, "width": width, "shape": shape, "dash": dash}, marker={"size": 4}, connectgaps=False, hovertemplate="%{y:.4~g}",
     )  # fmt: skip
+
+
+def alone(values: pd.Series) -> bool:
+    """Whether a known value stands between two holes, where a line alone would not show it."""
+    known = np.concatenate([[False], values.notna().to_numpy(), [False]])
+    return bool((known[1:-1] & ~known[:-2] & ~known[2:]).any())
 
 
 def _symbols(sources: pd.Series) -> list[str] | str:
@@ -258,7 +271,7 @@ def _symbols(sources: pd.Series) -> list[str] | str:
     return list(np.where(sources.eq("prometheus"), "circle-open", "circle"))
 
 
-def _band(band: tuple[Metric, Metric], frame: pd.DataFrame, across: NDArray[np.float64]) -> list[Any]:
+def _band(band: tuple[Metric, Metric], frame: pd.DataFrame, across: Floats) -> list[Any]:
     """Least to best of the population where known, else mean ± one standard deviation."""
     low, high = (metric.name for metric in band)
     if low in frame and high in frame and frame[low].notna().any():
@@ -268,14 +281,31 @@ def _band(band: tuple[Metric, Metric], frame: pd.DataFrame, across: NDArray[np.f
         edges, name = (mean - std, mean + std), "mean ± std"
     else:
         return []
-    hidden = {
-        "mode": "lines",
-        "line": {"width": 0},
-        "hoverinfo": "skip",
-        "connectgaps": False,
-        "legendgroup": name,
-    }
+    x, y = _outline(across, edges[0].to_numpy(np.float64), edges[1].to_numpy(np.float64))
     return [
-        go.Scatter(x=across, y=edges[0].to_numpy(np.float32), showlegend=False, **hidden),
-        go.Scatter(x=across, y=edges[1].to_numpy(np.float32), name=name, fill="tonexty", fillcolor="rgba(42,134,196,0.16)", **hidden),
-    ]  # fmt: skip
+        go.Scatter(
+            x=x,
+            y=y,
+            name=name,
+            mode="lines",
+            line={"width": 0},
+            fill="toself",
+            fillcolor=BAND,
+            hoverinfo="skip",
+        )
+    ]
+
+
+def _outline(across: Floats, low: Floats, high: Floats) -> tuple[Floats, NDArray[np.float32]]:
+    """The band as closed shapes, one for each stretch without a hole, parted by an empty point."""
+    known = np.isfinite(across) & np.isfinite(low) & np.isfinite(high)
+    turns = np.flatnonzero(np.diff(np.concatenate([[0], known.astype(np.int8), [0]])))
+    xs: list[Floats] = []
+    ys: list[Floats] = []
+    for first, last in zip(turns[::2], turns[1::2], strict=True):
+        part = slice(first, last)
+        xs += [across[part], across[part][::-1], np.array([np.nan])]
+        ys += [high[part], low[part][::-1], np.array([np.nan])]
+    if not xs:
+        return np.empty(0), np.empty(0, np.float32)
+    return np.concatenate(xs), np.concatenate(ys).astype(np.float32)

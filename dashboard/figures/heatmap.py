@@ -31,6 +31,14 @@ def draw(
         share: (experts, points), the share of the routed load, for the hover.
         revision: changes when zoom should be forgotten.
     """
+    there = np.flatnonzero(np.isfinite(load).any(axis=0) & np.isfinite(across))
+    if there.size:  # what lies before the first and after the last value is not a hole
+        there = np.arange(there[0], there[-1] + 1)
+    there = there[np.isfinite(across[there])]
+    there = (
+        there[np.append(np.diff(across[there]) != 0, True)] if there.size else there
+    )  # one generation sampled twice
+    load, share, across = load[:, there], share[:, there], across[there]
     title = x_axis["title"]["text"].lower()
     x_format = f"|{x_axis['hoverformat']}" if "hoverformat" in x_axis else ":,.6~g"
     trace = go.Heatmap(

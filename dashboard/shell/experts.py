@@ -297,14 +297,14 @@ def _joined(run: Evolution, loads: ExpertLoads, measure: Balance) -> Evolution:
             source=loads.source,
             hole_before=False,
         )
-    elif side["generation"].notna().any() and frame["generation"].notna().any():
+    elif loads.source == "log":
         side = (
             side.dropna(subset=["generation"]).drop_duplicates("generation", keep="last").drop(columns="time")
         )
         frame = frame.merge(side, on="generation", how="left")
-    else:
-        side = side.drop(columns="generation").sort_values("time")
-        frame = pd.merge_asof(frame.sort_values("time"), side, on="time", direction="nearest")
+    else:  # sampled on a grid of its own: the run's curves are shown at those points
+        side = side.dropna(subset=[EFFECTIVE.name]).drop(columns="generation")
+        frame = pd.merge_asof(side, frame.sort_values("time"), on="time", direction="nearest")
     return replace(run, frame=frame, asked=(*run.asked, *loads.asked))
 
 

@@ -1,6 +1,7 @@
 """What fires, and whether silence can be believed: is Prometheus there, does it scrape, do its rules run?"""
 
 from collections import Counter
+from typing import Literal
 
 import streamlit as st
 
@@ -11,8 +12,11 @@ from dashboard.shell.text import ago, plain
 
 MOST = 5
 RANK = {"critical": 0, "warning": 1}
-ICONS = {"critical": ":material/error:", "warning": ":material/warning:"}
-COLOURS = {"critical": "red", "warning": "orange"}
+# Severity -> (colour, icon) of Streamlit; the word always stands beside them.
+SIGNS: dict[str, tuple[Literal["red", "orange", "gray"], str]] = {
+    "critical": ("red", ":material/error:"),
+    "warning": ("orange", ":material/warning:"),
+}
 WATCHDOG = "Watchdog"
 
 
@@ -109,9 +113,8 @@ def _unreadable(reading: Reading, look: Look) -> bool:
 def _alert(labels: dict[str, str]) -> None:
     severity = labels.get("severity", "")
     with st.container(horizontal=True, vertical_alignment="center"):
-        st.badge(
-            plain(severity or "no severity"), icon=ICONS.get(severity), color=COLOURS.get(severity, "gray")
-        )  # type: ignore[arg-type]  # Streamlit's colours
+        colour, icon = SIGNS.get(severity, ("gray", ":material/notifications:"))
+        st.badge(plain(severity or "no severity"), icon=icon, color=colour)
         name = labels.get("alertname", "")
         about = " · ".join(
             f"{key} {labels[key]}" for key in ("run_id", "instance", "layer", "gpu_id") if labels.get(key)

@@ -97,3 +97,5 @@ def _controls(chosen: view.View, controls: Sequence[Control]) -> None:
             view.axis_control(chosen)
         if "window" in controls:
             view.window_controls(chosen)
+        if "window" in controls or "axis" in controls:
+            view.more(chosen, curves="axis" in controls, window="window" in controls)

@@ -32,7 +32,7 @@ def picker(chosen: view.View) -> None:
         names[chosen.run] = f"{chosen.run} (not seen in this window)"
     st.session_state["run-picker"] = chosen.run or ""
     st.selectbox(
-        "Run", list(names), format_func=lambda name: names.get(name, name), key="run-picker", width=300,
+        "Run", list(names), format_func=lambda name: names.get(name, name), key="run-picker", width=290,
         on_change=lambda: view.choose(run=st.session_state["run-picker"] or None),
     )  # fmt: skip
 

@@ -69,7 +69,7 @@ def read(own: Collection[str] = ()) -> View:
         window=window,
         refresh_seconds=refresh if window.live else None,
         run=_kept("run") or None,
-        axis=axis if axis in AXES else "generation",  # type: ignore[arg-type]  # AXES holds exactly the literals
+        axis=axis if axis in AXES else "generation",
         zone=zone(),
         problem=problem,
         log=_kept("log") == "1",
@@ -119,26 +119,35 @@ def window_controls(view: View) -> None:
         "Refresh", choices, key="refresh-picker", on_change=_refresh_chosen, disabled=not view.window.live, width=90,
         help="How often this page looks again. A window that ended in the past does not change.",
     )  # fmt: skip
-    with st.popover("Exact times", icon=":material/date_range:", help="From when to when, to the second"):
-        _exact_times(view)
 
 
 def axis_control(view: View) -> None:
-    """Generation, elapsed or clock time; smoothing and a logarithmic scale."""
+    """Generation, elapsed or clock time."""
     st.session_state["axis-picker"] = view.axis
     st.segmented_control(
         "Axis", list(AXES), required=True, format_func=lambda name: AXES[name], key="axis-picker", on_change=_axis_chosen
     )  # fmt: skip
-    with st.popover("Curves", icon=":material/tune:", help="Smoothing and logarithmic scale"):
-        st.session_state["smooth-picker"] = f"{view.half_life:g}" if view.half_life else ""
-        st.selectbox(
-            "Smoothing", list(HALF_LIVES), format_func=lambda name: HALF_LIVES[name], key="smooth-picker", on_change=_smooth_chosen,
-            help="Exponential moving average: a generation's weight halves after as many generations as chosen. The raw points stay visible.",
-        )  # fmt: skip
-        st.session_state["log-picker"] = view.log
-        st.toggle(
-            "Logarithmic values", key="log-picker", on_change=_log_chosen, help="Rows with a value at or below zero stay linear."
-        )  # fmt: skip
+
+
+def more(view: View, *, curves: bool, window: bool) -> None:
+    """What is changed less often: how curves are drawn, and exact times."""
+    with st.popover("More", icon=":material/tune:", help="Smoothing, logarithmic values, exact times"):
+        if curves:
+            _drawing(view)
+        if window:
+            _exact_times(view)
+
+
+def _drawing(view: View) -> None:
+    st.session_state["smooth-picker"] = f"{view.half_life:g}" if view.half_life else ""
+    st.selectbox(
+        "Smoothing", list(HALF_LIVES), format_func=lambda name: HALF_LIVES[name], key="smooth-picker", on_change=_smooth_chosen,
+        help="Exponential moving average: a generation's weight halves after as many generations as chosen. The raw points stay visible.",
+    )  # fmt: skip
+    st.session_state["log-picker"] = view.log
+    st.toggle(
+        "Logarithmic values", key="log-picker", on_change=_log_chosen, help="Rows with a value at or below zero stay linear."
+    )  # fmt: skip
 
 
 def _exact_times(view: View) -> None:
