@@ -142,7 +142,7 @@ class _Samples:
     def between(self, start: float, end: float) -> list[RawSeries]:
         found = []
         for one in self.series.values():
-            low, high = np.searchsorted(one.times, [start, end + 1e-9])
+            low, high = np.searchsorted(one.times, start), np.searchsorted(one.times, end, side="right")
             if high > low:
                 found.append(RawSeries(one.labels, one.times[low:high], one.values[low:high]))
         return found
