@@ -3,7 +3,7 @@
 import json
 import re
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -36,15 +36,22 @@ def only(name: str, text: str, *, also: str = "") -> str:
     return json.dumps({"groups": [{"name": "one", "rules": kept}]})
 
 
-def document(case: Case, rules_file: Path, *assertions: tuple[str, Sequence[object]]) -> dict[str, object]:
-    """A promtool test file of one case with the given assertions."""
-    series = [{"series": name, "values": points} for name, points in case.series.items()]
-    test = {"name": f"{case.alert}: {case.story}", "interval": case.interval, "input_series": series}
-    return {
-        "rule_files": [str(rules_file)],
-        "evaluation_interval": case.evaluation,
-        "tests": [{**test, **dict(assertions)}],
-    }
+Assertions = Mapping[str, Sequence[object]]
+
+
+def document(cases: Mapping[Case, Assertions], rules_file: Path) -> dict[str, object]:
+    """A promtool test file of cases that are evaluated equally often, each with its assertions."""
+    [evaluation] = {case.evaluation for case in cases}
+    tests = [
+        {
+            "name": f"{case.alert}: {case.story}",
+            "interval": case.interval,
+            "input_series": [{"series": name, "values": points} for name, points in case.series.items()],
+            **assertions,
+        }
+        for case, assertions in cases.items()
+    ]
+    return {"rule_files": [str(rules_file)], "evaluation_interval": evaluation, "tests": tests}
 
 
 def played(*files: Path) -> subprocess.CompletedProcess[str]:
@@ -63,7 +70,7 @@ def rendered(case: Case, folder: Path, rules_text: str) -> list[dict[str, str]]:
     expectation = {"alertname": case.alert, "eval_time": case.fires_at, "exp_alerts": []}
     file = folder / f"{case.alert}.yml"
     file.write_text(
-        json.dumps(document(case, rules_file, ("alert_rule_test", [expectation]))), encoding="utf-8"
+        json.dumps(document({case: {"alert_rule_test": [expectation]}}, rules_file)), encoding="utf-8"
     )
     told = played(file)
     complaint = told.stdout + told.stderr
@@ -80,7 +87,7 @@ def answers(case: Case, folder: Path, rules_text: str, queries: Sequence[str]) -
     impossible = [{"labels": '{nothing="like this"}', "value": 0}]  # so that every answer is a complaint
     asked = [{"expr": query, "eval_time": case.fires_at, "exp_samples": impossible} for query in queries]
     file = folder / "queries.yml"
-    file.write_text(json.dumps(document(case, rules_file, ("promql_expr_test", asked))), encoding="utf-8")
+    file.write_text(json.dumps(document({case: {"promql_expr_test": asked}}, rules_file)), encoding="utf-8")
     told = played(file)
     parts = (told.stdout + told.stderr).split("    expr: ")[1:]
     assert len(parts) == len(queries), told.stdout + told.stderr

@@ -34,11 +34,14 @@ def _fires_or_not(case: Case) -> dict[str, object]:
 def _played(folder: Path, cases: Sequence[Case], text: str) -> tuple[bool, str]:
     """Whether every case went as it should, and what promtool says."""
     files = []
-    for i, case in enumerate(cases):
-        rules_file = folder / f"{case.alert}.rules.yml"
-        rules_file.write_text(playing.only(case.alert, text), encoding="utf-8")
-        content = playing.document(case, rules_file, ("promql_expr_test", [_fires_or_not(case)]))
-        files.append(folder / f"{i}.yml")
+    for name, evaluation in sorted({(case.alert, case.evaluation) for case in cases}):
+        rules_file = folder / f"{name}.rules.yml"
+        rules_file.write_text(playing.only(name, text), encoding="utf-8")
+        chosen = [case for case in cases if (case.alert, case.evaluation) == (name, evaluation)]
+        content = playing.document(
+            {case: {"promql_expr_test": [_fires_or_not(case)]} for case in chosen}, rules_file
+        )
+        files.append(folder / f"{name}-{evaluation}.yml")
         files[-1].write_text(json.dumps(content), encoding="utf-8")
     told = playing.played(*files)
     return told.returncode == 0, told.stdout + told.stderr
