@@ -10,7 +10,6 @@ import contextlib
 import ctypes
 import fcntl
 import importlib.util
-import json
 import os
 import shlex
 import shutil
@@ -18,15 +17,15 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from types import FrameType, TracebackType
 from typing import IO, NoReturn, Self
 
 import yaml
 
+from dashboard import leftovers
 from dashboard.ports import HOST, Ports
-from dashboard.processes import Child, ChildFailed, Identity, answers
+from dashboard.processes import Child, ChildFailed, answers
 from dashboard.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -98,12 +97,12 @@ class Demo:
         self.directory.mkdir(parents=True, exist_ok=True)
         self._take_lock()
         try:
-            self._clear_leftovers()
+            leftovers.clear(self.directory, self.say)  # we hold the lock: whoever wrote it is dead
             self._require_ports()
             self._write_configuration()
             for child in self._plan(programs):
                 self.children[child.name] = child.start()
-                self._remember()
+                leftovers.remember(self.directory, self.children)
             for name, path, patience_seconds in _READY:
                 self._await(name, path, patience_seconds)
         except ChildFailed as why:
@@ -124,8 +123,9 @@ class Demo:
                     self.say(f"Stopping {name}")
                 child.stop()
             self.children.clear()
+            leftovers.cancel_benchmarks(self.directory / "dashboard", self.say)
             if self._lock is not None:
-                (self.directory / "state.json").unlink(missing_ok=True)
+                leftovers.forget(self.directory)
                 self._lock.close()
                 self._lock = None
 
@@ -278,7 +278,7 @@ class Demo:
         self.children[name].wait_until(ready, timeout_seconds=patience_seconds, what=f"answer at {url}")
         self.say(f"  {name} answers ({time.monotonic() - began:.1f} s)")
 
-    # --- ports, and what an earlier demo left -----------------------------------------------------------------
+    # --- what may be in the way -------------------------------------------------------------------------------
 
     def _take_lock(self) -> None:
         lock = (self.directory / "lock").open("a+", encoding="ascii")
@@ -305,32 +305,6 @@ class Demo:
     def _other_ports(self) -> str:
         free = self.ports.alternative() or "…"
         return f"Choose others with `make demo PORT={free}` (or `moe-dashboard demo --port {free}`)."
-
-    def _remember(self) -> None:
-        """Write down who was started, so that a next demo can clear up after one that was killed."""
-        identities = {name: Identity.of(child.pid) for name, child in self.children.items() if child.running}
-        state = {name: asdict(identity) for name, identity in identities.items() if identity}
-        part = self.directory / "state.part"
-        part.write_text(json.dumps(state), encoding="ascii")
-        part.replace(self.directory / "state.json")
-
-    def _clear_leftovers(self) -> None:
-        """End processes of an earlier demo on this folder that outlived it; we hold its lock, so it is dead."""
-        try:
-            state = json.loads((self.directory / "state.json").read_text(encoding="ascii"))
-            left = {name: Identity(**identity) for name, identity in state.items()}
-        except (OSError, ValueError, TypeError, AttributeError):
-            return  # none, or torn: nothing we could trust
-        for name, identity in left.items():
-            if not identity.alive():
-                continue
-            self.say(f"Stopping {name} (pid {identity.pid}), left behind by an earlier demo")
-            for number in (signal.SIGTERM, signal.SIGKILL):
-                with contextlib.suppress(ProcessLookupError):
-                    os.killpg(identity.pid, number)  # each child leads a group of its own
-                deadline = time.monotonic() + 5
-                while identity.alive() and time.monotonic() < deadline:
-                    time.sleep(0.05)
 
 
 # in the order of waiting: (process, path that answers when it is ready, seconds of patience)
