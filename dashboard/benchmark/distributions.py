@@ -6,6 +6,7 @@ Recipes, §6.4); quantiles by bisection. Accurate to 1e-10 for the degrees of fr
 
 import math
 from collections.abc import Sequence
+from functools import lru_cache
 
 
 def t_cdf(t: float, degrees: float) -> float:
@@ -16,6 +17,7 @@ def t_cdf(t: float, degrees: float) -> float:
     return 1 - tail if t > 0 else tail
 
 
+@lru_cache(maxsize=4096)
 def t_quantile(p: float, degrees: float) -> float:
     """The t with P(T ≤ t) = p."""
     if not 0 < p < 1:
@@ -25,7 +27,7 @@ def t_quantile(p: float, degrees: float) -> float:
         high *= 2
     while t_cdf(low, degrees) > p:
         low *= 2
-    for _ in range(200):
+    while high - low > 1e-10 * max(1.0, abs(low)):
         middle = (low + high) / 2
         low, high = (middle, high) if t_cdf(middle, degrees) < p else (low, middle)
     return (low + high) / 2

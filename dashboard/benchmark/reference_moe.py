@@ -133,7 +133,9 @@ class ReferenceMoE(nn.Module):
             rows = self._gather(tokens, experts)
         else:
             rows = self._sorted(tokens, experts, grouped=path == "grouped")
-        weighted = rows.view(-1, self.shape.top_k, self.shape.model_size) * weights.unsqueeze(-1).to(rows.dtype)
+        weighted = rows.view(-1, self.shape.top_k, self.shape.model_size) * weights.unsqueeze(-1).to(
+            rows.dtype
+        )
         return weighted.sum(dim=1).view(inputs.shape)
 
     def _sorted(self, tokens: Tensor, experts: Tensor, *, grouped: bool) -> Tensor:
