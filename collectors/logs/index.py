@@ -4,6 +4,7 @@ Built once and then added to as the file grows. A file that was replaced or cut 
 rules parts out: what it does not know yet is searched.
 """
 
+import itertools
 import os
 import threading
 import time
@@ -150,22 +151,31 @@ def _take(part: _Part, piece: bytes) -> None:
             said = [_loads(line) for line in lines]
     except orjson.JSONDecodeError:
         said = [_loads(line) for line in lines]
-    for fields, line in zip(said, lines, strict=True):
+    levels: set[str | None] = set()
+    events: set[str] = set()
+    runs: set[str] = set()
+    for fields, line in zip(
+        said, lines, strict=True
+    ):  # the usual spelling first: this loop is most of the cost
         if type(fields) is not dict:
             part.malformed += bool(line.strip())
             continue
-        generation = fields.get("generation")
+        get = fields.get
+        generation = get("generation")
         if type(generation) is int or type(generation) is float:
-            part.first_generation = min(part.first_generation, generation)
-            part.last_generation = max(part.last_generation, generation)
-        level = rank(level_of(fields))
-        if level is not None:
-            part.ranks |= 1 << level
-        if len(part.events) <= _MOST_WORDS:
-            part.events.add(event_of(fields))
-        run_id = fields.get("run_id")
-        if run_id is not None and len(part.runs) <= _MOST_WORDS:
-            part.runs.add(str(run_id))
+            if generation < part.first_generation:
+                part.first_generation = generation
+            if generation > part.last_generation:
+                part.last_generation = generation
+        level, event, run_id = get("level"), get("event"), get("run_id")
+        levels.add(level if type(level) is str else level_of(fields))
+        events.add(event if type(event) is str else event_of(fields))
+        if run_id is not None:
+            runs.add(run_id if type(run_id) is str else str(run_id))
+    for known in map(rank, levels):
+        part.ranks |= 0 if known is None else 1 << known
+    part.events |= set(itertools.islice(events, _MOST_WORDS + 1))
+    part.runs |= set(itertools.islice(runs, _MOST_WORDS + 1))
 
 
 def _loads(line: bytes) -> Any:

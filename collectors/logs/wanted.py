@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from collectors.logs.line import LogLine, level_pattern, rank, words
+from collectors.logs.line import LogLine, level_patterns, rank, words
 
 _PLAIN = re.compile(r"[ !#-.0-\[\]-~]+")  # ASCII that every JSON writer leaves as it is; "/" may be escaped
 
@@ -61,7 +61,7 @@ class Wanted:
             stop = first
             line = data[first : last if last >= 0 else None]
             if all(needle in line for needle in self._needles) and (
-                self._pattern is None or self._pattern.search(line)
+                not self._patterns or any(pattern.search(line) for _, pattern in self._patterns)
             ):
                 yield first, line
 
@@ -72,8 +72,14 @@ class Wanted:
             yield from _backwards(folded, self._folded[0])
         elif self._needles and not by_pattern:
             yield from _backwards(data, self._needles[0])
-        elif self._pattern is not None:
-            yield from reversed([match.start() for match in self._pattern.finditer(data)])
+        elif self._patterns:
+            places = [
+                match.start()
+                for key, pattern in self._patterns
+                if key in data
+                for match in pattern.finditer(data)
+            ]
+            yield from sorted(places, reverse=True)
         else:
             end = len(data)
             while end > 0:
@@ -91,11 +97,12 @@ class Wanted:
         return (self.text.lower().encode(),) if self.text and _PLAIN.fullmatch(self.text) else ()
 
     @cached_property
-    def _pattern(self) -> "re.Pattern[bytes] | None":
+    def _patterns(self) -> "list[tuple[bytes, re.Pattern[bytes]]]":
+        """(bytes a pattern begins with, pattern): a line that passes matches one of them; none: any line may."""
         if self.generation is not None:
-            return re.compile(rb'"generation"\s*:\s*%d\b' % self.generation)
+            return [(b'generation"', re.compile(rb'generation"\s*:\s*%d\b' % self.generation))]
         minimum = rank(self.level)
-        return None if minimum is None or minimum == 0 else level_pattern(minimum)
+        return level_patterns(minimum) if minimum else []
 
     def _severe(self, level: str | None) -> bool:
         seen, least = rank(level), rank(self.level)
