@@ -17,6 +17,7 @@ from prometheus_client import CollectorRegistry, ProcessCollector, start_http_se
 
 from dashboard.catalogue import METRICS, evolution, experts, inference, monitoring
 from dashboard.catalogue.spec import Metric
+from dashboard.observer import push, statsd
 from dashboard.observer.failures import LOG, Failures
 from dashboard.observer.inference import Request, Throughput
 from dashboard.observer.instruments import Instruments, Samples
@@ -24,6 +25,7 @@ from dashboard.observer.names import Vocabulary
 from dashboard.observer.run import Run, Said, Topology
 from dashboard.observer.values import family, number, numbers
 from dashboard.observer.watch import Extract, Watch
+from dashboard.observer.waysout import WayOut
 
 ELAPSED = "elapsed_time_seconds"  # the guide's log line has it; it is no metric
 RUNS_REMEMBERED = 16  # ended runs of this process whose state stays exported
@@ -42,11 +44,15 @@ class Observer:
         runs_dir: write `<runs_dir>/<run_id>/` there; None writes nothing.
         aliases: the loop's own names → catalogue names or short forms.
         registry: publish in this registry instead of one of the observer's own.
+        pushgateway: also push to this URL; default: the environment variable MOE_OBSERVER_PUSHGATEWAY.
+        dogstatsd: also send to this "host:port"; default: the environment variable MOE_OBSERVER_DOGSTATSD.
+        tags: on everything sent to DogStatsD.
     """
 
     def __init__(
         self, port: int | None = None, *, run_name: str = "run", runs_dir: str | os.PathLike[str] | None = None,
         aliases: Mapping[str, str] | None = None, registry: CollectorRegistry | None = None, addr: str = "127.0.0.1",
+        pushgateway: str | None = None, dogstatsd: str | None = None, tags: Mapping[str, str] | None = None,
     ) -> None:  # fmt: skip
         self._pid = os.getpid()
         self._instruments = Instruments(EXPORTED)
@@ -68,6 +74,9 @@ class Observer:
         self._register(own=registry is None)
         self._instruments.ask_at_scrape(self._live)
         self._serve(port, addr)
+        self._ways_out: list[WayOut] = []
+        with self._failures.swallowing("set up its ways out"):
+            self._open_ways_out(pushgateway, dogstatsd, tags)
 
     @property
     def port(self) -> int | None:
@@ -165,6 +174,8 @@ class Observer:
                 self._run.end(error)
         for watch in self._watches:
             watch.remove()
+        for way in self._ways_out:
+            way.close()
         if self._server is not None:
             with self._failures.swallowing("stop serving /metrics"):
                 stopping = threading.Thread(target=self._server.shutdown)
@@ -251,6 +262,8 @@ class Observer:
     def _run_ended(self, run: Run) -> None:
         if self._run is run:
             self._run = None
+        for way in self._ways_out:
+            way.flush()
 
     def _forget_ended(self) -> None:
         """Values of runs before vanish when a new one begins; their states stay, the last few."""
@@ -275,6 +288,18 @@ class Observer:
                 raise ValueError(
                     f"the registry already has {', '.join(taken)}; those stay as they are and the observer exports the rest"
                 )
+
+    def _open_ways_out(
+        self, pushgateway: str | None, dogstatsd: str | None, tags: Mapping[str, str] | None
+    ) -> None:
+        url = pushgateway or os.environ.get("MOE_OBSERVER_PUSHGATEWAY")
+        if url:
+            gateway = push.Pushgateway(url, self._instruments, lambda: self._runs[-1] if self._runs else None)
+            self._ways_out.append(WayOut("the Pushgateway", gateway.send, self._failures, push.EVERY_SECONDS))
+        address = dogstatsd or os.environ.get("MOE_OBSERVER_DOGSTATSD")
+        if address:
+            agent = statsd.DogStatsD(address, self._instruments, tags)
+            self._ways_out.append(WayOut("DogStatsD", agent.send, self._failures, statsd.EVERY_SECONDS))
 
     def _serve(self, port: int | None, addr: str) -> None:
         if port is None:
