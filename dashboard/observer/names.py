@@ -64,9 +64,6 @@ class Vocabulary:
         targets = {alias: self.metric(name) for alias, name in (aliases or {}).items()}
         self._metrics.update(targets)
 
-    def __contains__(self, key: object) -> bool:
-        return key in self._metrics
-
     def __iter__(self) -> Iterator[str]:
         return iter(self._metrics)
 

@@ -90,7 +90,7 @@ class Run:
             self.git_sha = git_sha(Path.cwd())
         if runs_dir is not None:
             with failures.swallowing(f"open a run directory under {runs_dir}"):
-                self._files = RunDirectory(runs_dir, self.run_id, name, self.config)
+                self._files = RunDirectory(runs_dir, self.run_id, name, self.config, self.git_sha)
         self.event("Run started", run_name=name, config=self.config)
         instruments.publish(self._state_samples())
 

@@ -69,13 +69,15 @@ def _json(event: Mapping[str, object], **_: object) -> bytes:
 
 
 class RunDirectory:
-    """Writer of one run's directory; makes it and takes the lock.
+    """Writer of one run's directory; makes it and takes the lock. `sha` is the commit of the code that runs.
 
     Raises:
         OSError: not writable.
     """
 
-    def __init__(self, runs_dir: Path, run_id: str, run_name: str, config: Mapping[str, object]) -> None:
+    def __init__(
+        self, runs_dir: Path, run_id: str, run_name: str, config: Mapping[str, object], sha: str | None = None
+    ) -> None:
         self.path = runs_dir / run_id
         self.path.mkdir(parents=True)
         self._record: dict[str, object] = {
@@ -88,7 +90,7 @@ class RunDirectory:
             "error": None,
             "pid": os.getpid(),
             "host": socket.gethostname(),
-            "git_sha": git_sha(Path.cwd()),
+            "git_sha": sha,
             "config": dict(config),
         }
         self._lock = (self.path / "lock").open("wb")
@@ -102,12 +104,6 @@ class RunDirectory:
         self._event_log = structured(self._events).bind(run_id=run_id)
         self._matrix: list[list[int]] | None = None
         _replace(self.path / "run.json", self._record)
-
-    @property
-    def git_sha(self) -> str | None:
-        """Commit of the code that runs, where it runs inside a git checkout."""
-        sha = self._record["git_sha"]
-        return sha if isinstance(sha, str) else None
 
     def state(self, state: str, error: str | None = None) -> None:
         """Rewrite run.json; finished and failed also carry the time they ended."""

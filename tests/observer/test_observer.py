@@ -3,6 +3,7 @@
 import json
 import logging
 import math
+import re
 import socket
 import subprocess
 import sys
@@ -14,10 +15,12 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from prometheus_client import CollectorRegistry, Gauge
+from prometheus_client import CollectorRegistry, Gauge, generate_latest
 
-from dashboard.catalogue import BY_NAME
+from dashboard.catalogue import BY_NAME, METRICS
 from dashboard.observer import Observer
+from dashboard.observer.names import OURS
+from dashboard.observer.values import own_labels
 
 
 def test_nothing_is_exported_before_it_was_said(observer, look):
@@ -372,3 +375,36 @@ def test_a_log_call_costs_a_small_multiple_of_dumping_its_dict(tmp_path):
     observer.close()
     ratio = sorted(logged)[len(logged) // 2] / sorted(dumped)[len(dumped) // 2]
     assert ratio < 15, f"log() costs {ratio:.1f} × json.dumps"
+
+
+SPOKEN = [metric for metric in METRICS if metric.name not in OURS]
+
+
+@pytest.mark.parametrize("metric", SPOKEN, ids=str)
+def test_every_metric_of_the_catalogue_is_exported_under_its_exact_name_type_and_labels(metric):
+    labels = own_labels(metric)
+    said: object = 3.0
+    if metric.kind != "histogram" and labels:
+        said = {tuple(f"some-{label}" for label in labels): 3.0}
+    observer = Observer()
+    observer.log({metric.name: said})
+    text = generate_latest(observer.registry).decode()
+    observer.close()
+    assert f"# TYPE {metric.name} {metric.kind}\n" in text
+    sample = f"{metric.name}_sum" if metric.kind == "histogram" else metric.name
+    [line] = [line for line in text.splitlines() if line.startswith((f"{sample}{{", f"{sample} "))]
+    assert line.endswith(" 3.0")
+    assert set(re.findall(r'(\w+)="', line)) == set(metric.labels)
+
+
+@pytest.mark.services
+def test_prometheus_scrapes_it_and_sees_a_removed_series_go(observer, prometheus):
+    """A real Prometheus, which negotiates OpenMetrics: a NaN is a series that ends, not a value that stays."""
+    with observer.run("real") as run:
+        observer.log({"fitness_best": 0.5, "utilization_ratio": {(0, 0): 0.25, (0, 1): 0.75}}, step=1)
+        server = prometheus(targets={"moe-router": f"127.0.0.1:{observer.port}"})
+        server.wait_for("evolution_fitness_best == 0.5")
+        server.wait_for(f'sum(expert_utilization_ratio{{run_id="{run.run_id}",layer="0"}}) == 1')
+        observer.log({"fitness_best": math.nan}, step=2)
+        server.wait_for("evolution_generation_current == 2")
+        server.wait_for("absent(evolution_fitness_best)")
