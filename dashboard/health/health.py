@@ -1,0 +1,124 @@
+"""All checks of this server together, asked in parallel and remembered for a few seconds; the guide's JSON of them.
+
+Liveness looks at nothing: that the process answers is the answer. Readiness is the server's own. Neither depends on
+Prometheus, a GPU or a disk: their failure must show a page, not take the dashboard away.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from collectors.prometheus import Prometheus
+from collectors.runs import RunsDirectory
+from dashboard import __version__
+from dashboard.health import machine, sources
+from dashboard.health.check import Check, Probe
+from dashboard.sampler import Sampler
+from dashboard.settings import Settings
+
+Answer = tuple[int, dict[str, Any]]
+
+
+class Health:
+    """The checks of one server. Safe to share between threads; however many ask, each check runs once in five seconds.
+
+    Args:
+        prometheus, runs, store: None where not configured: the check then says so and is no fault.
+        store: anything with `probe()`, which writes, takes it back and raises when it cannot.
+        alertmanagers: anything with `status()`.
+        timeout_seconds: for each check by itself; they run side by side.
+        keep_seconds: how long an answer holds, so that a storm of probes is no storm of queries.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        prometheus: Prometheus | None = None,
+        alertmanagers: Sequence[sources.Alertmanager] = (),
+        runs: RunsDirectory | None = None,
+        sampler: Sampler | None = None,
+        store: machine.Store | None = None,
+        timeout_seconds: float = 3.0,
+        keep_seconds: float = 5.0,
+    ) -> None:
+        """Prepare; nothing is asked yet."""
+        self._keep_seconds = keep_seconds
+        self._lock = threading.Lock()
+        self._known: tuple[Check, ...] = ()
+        self._known_until = 0.0
+        # The guide's six first, in its order, then what belongs to monitoring itself.
+        asked: dict[str, Callable[[], Check]] = {
+            "application": machine.Application(),
+            "database": lambda: machine.database(store),
+            "gpu": lambda: machine.gpu(sampler),
+            "memory": machine.memory,
+            "disk": lambda: machine.disk(settings),
+            "evolution": lambda: sources.evolution(runs, prometheus),
+            "prometheus": lambda: sources.reachable(prometheus),
+            "scrape": lambda: sources.scrape(prometheus, settings.job),
+            "rules": lambda: sources.rules(prometheus),
+            "alertmanager": lambda: sources.alertmanager(alertmanagers),
+            "clock_skew": lambda: sources.clock_skew(prometheus),
+            "sampler": lambda: machine.sampling(sampler),
+            "log": lambda: sources.log(settings, runs),
+        }
+        self._probes = tuple(Probe(name, ask, timeout_seconds) for name, ask in asked.items())
+
+    def live(self) -> Answer:
+        """The process answers; restarting it would help nobody who is not helped already."""
+        return 200, {"status": "healthy", "timestamp": _now(), "version": __version__}
+
+    def ready(self, hindrance: str | None = None) -> Answer:
+        """Whether users should be sent here; `hindrance` is why the server cannot serve them, in words."""
+        if hindrance is None:
+            return 200, {"status": "healthy", "timestamp": _now(), "version": __version__}
+        return 503, {
+            "status": "unhealthy",
+            "timestamp": _now(),
+            "version": __version__,
+            "message": hindrance,
+        }
+
+    def checks(self) -> tuple[Check, ...]:
+        """Every check's answer, at most `keep_seconds` old."""
+        with self._lock:  # those who come meanwhile wait for this answer instead of asking again
+            if not self._known or time.monotonic() >= self._known_until:
+                for probe in self._probes:
+                    probe.begin()
+                self._known = tuple(probe.end() for probe in self._probes)
+                self._known_until = time.monotonic() + self._keep_seconds
+            return self._known
+
+    def report(self, *, verbose: bool = False) -> Answer:
+        """HTTP status and the guide's JSON: 200 and healthy, or 503 and unhealthy with the names that failed.
+
+        `verbose` adds to each check how long it took, whether it applies here, and what to do.
+        """
+        checks = self.checks()
+        failed = [check.name for check in checks if not check.healthy]
+        said: dict[str, Any] = {
+            "status": "unhealthy" if failed else "healthy",
+            "timestamp": _now(),
+            "version": __version__,
+            "checks": {check.name: _said(check, verbose=verbose) for check in checks},
+        }
+        if failed:
+            said["failed_checks"] = failed
+        return (503 if failed else 200), said
+
+
+def _said(check: Check, *, verbose: bool) -> dict[str, Any]:
+    said: dict[str, Any] = {"healthy": check.healthy, "message": check.message, **check.details}
+    if check.error_type is not None:
+        said["error_type"] = check.error_type
+    if verbose:
+        said |= {"applies": check.applies, "seconds": round(check.seconds, 4), "advice": check.advice}
+        said["checked_at"] = datetime.fromtimestamp(check.checked_at, UTC).isoformat()
+    return said
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat()
