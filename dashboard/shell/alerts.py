@@ -20,7 +20,7 @@ from dashboard.feed.source import Looked, Shared
 from dashboard.shell import address, links, runbooks, states
 from dashboard.shell.health import moment
 from dashboard.shell.look import Look
-from dashboard.shell.text import ago, clock, is_link, plain
+from dashboard.shell.text import ago, clock, is_link, plain, visible
 from dashboard.shell.view import View
 
 A_PAGE = 20  # cards; the table below holds all
@@ -153,12 +153,12 @@ def table(alerts: Sequence[Shown], look: Look) -> pd.DataFrame:
         [
             {
                 "state": alert.state,
-                "severity": alert.severity,
-                "alert": alert.name,
+                "severity": visible(alert.severity),
+                "alert": visible(alert.name),
                 "since": clock(alert.since, look.view.zone),
                 "value": "" if alert.value is None else NUMBER.format(alert.value),
-                "summary": alert.annotations.get("summary", ""),
-                "labels": words(alert.labels),
+                "summary": visible(alert.annotations.get("summary", "")),
+                "labels": visible(words(alert.labels)),
             }
             for alert in alerts
         ]
@@ -204,7 +204,7 @@ def _card(alert: Shown, look: Look) -> None:
 def _details(alert: Shown) -> None:
     for name, text in alert.annotations.items():
         st.caption(plain(name))
-        st.text(text)
+        st.text(visible(text))
         if name == "runbook_url" and is_link(text):
             st.link_button("Open this address", text, icon=":material/open_in_new:")
 

@@ -18,7 +18,7 @@ from dashboard.catalogue.units import BYTES
 from dashboard.shell import address, states
 from dashboard.shell import view as views
 from dashboard.shell.look import Look
-from dashboard.shell.text import clock, plain
+from dashboard.shell.text import clock, plain, visible
 from dashboard.shell.view import View
 from dashboard.sources import Sources, current
 
@@ -211,7 +211,7 @@ def _table(lines: Sequence[LogLine], look: Look) -> None:
             .tz_convert(look.view.zone)
             .tz_localize(None),
             "level": [line.level for line in lines],
-            "event": [line.event for line in lines],
+            "event": [visible(line.event) for line in lines],
             "run": [_text(line.fields.get("run_id")) for line in lines],
             "generation": [_text(line.fields.get("generation")) for line in lines],
             "says": [says(line) for line in lines],
@@ -249,14 +249,14 @@ def _text(value: object) -> str:
         return ""
     if isinstance(value, float):
         return f"{value:.6g}"
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+    return visible(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str))
 
 
 def _whole(line: LogLine) -> None:
     with st.container(border=True):
         st.caption(plain(f"{line.path}, byte {line.offset}"))
         if line.fields.get("exception"):
-            st.code(exception_text(line.fields["exception"]), language=None)
+            st.code(visible(exception_text(line.fields["exception"])), language=None)
         st.code(json.dumps(dict(line.fields), indent=2, ensure_ascii=False, default=str), language="json")
 
 
@@ -315,4 +315,4 @@ def _malformed(paths: Sequence[Path], page: LogPage) -> None:
         bad = tail(paths, limit=50, only_malformed=True, budget_bytes=BUDGET_BYTES)
         for line in bad.lines:
             st.caption(plain(f"{line.path}, byte {line.offset}"))
-            st.code(line.raw[:MOST_SAID], language=None)
+            st.code(visible(line.raw[:MOST_SAID]), language=None)

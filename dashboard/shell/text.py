@@ -10,15 +10,25 @@ from dashboard.catalogue.units import SECONDS
 # Every character Streamlit's Markdown gives a meaning to: emphasis, code, links, images, colours (:red[…]),
 # maths ($…$), tables, headings, lists, HTML, autolinks and entities.
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]()#+\-.!|<>~$:&^=@\"'])")
-_INVISIBLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u202a-\u202e\u2066-\u2069\ufeff]")
+_INVISIBLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]")
+# What Streamlit replaces in the finished text, where no backslash protects it: icons (:material/x:), emoji (:x:),
+# addresses (a@b.c, www.x), arrows and dashes. A word joiner inside is not seen and keeps the letters as they are.
+_REPLACED = re.compile(
+    r"(?<=:)(?=material/|[\w+-]+:)|(?<=@)(?=\w)|(?<=www)(?=\.)|(?<=[<>~=-])(?=[>=-])", re.IGNORECASE
+)
+
+
+def visible(text: object) -> str:
+    """Outside text with control and direction marks as visible escapes: for table cells, st.text and st.code."""
+    return _INVISIBLE.sub(lambda mark: f"\\u{ord(mark.group()):04x}", str(text))
 
 
 def plain(text: object, most: int = 2000) -> str:
-    """Outside text for use inside Markdown, shown letter for letter. Control and direction marks become visible escapes."""
-    words = _INVISIBLE.sub(lambda mark: f"\\u{ord(mark.group()):04x}", str(text))
+    """Outside text for use inside Markdown, shown letter for letter; control and direction marks as visible escapes."""
+    words = visible(text)
     if len(words) > most:
         words = words[:most] + "…"
-    return _MARKDOWN.sub(r"\\\1", words).replace("\n", " ")
+    return _MARKDOWN.sub(r"\\\1", _REPLACED.sub("\u2060", words)).replace("\n", " ")
 
 
 def is_link(url: str) -> bool:

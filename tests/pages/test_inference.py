@@ -5,6 +5,7 @@ import math
 import pytest
 
 from dashboard.shell.inference import bracket, said
+from tests.pages.screen import words
 
 BUCKETS = [(0.05, 60.0), (0.1, 90.0), (5.0, 97.0), (math.inf, 100.0)]
 
@@ -28,7 +29,9 @@ def test_the_order_in_which_buckets_come_does_not_matter():
 
 
 @pytest.mark.parametrize(
-    "buckets", [[], [(0.1, 0.0), (math.inf, 0.0)], [(0.1, math.nan), (math.inf, math.nan)]], ids=["none", "idle", "nan"]
+    "buckets",
+    [[], [(0.1, 0.0), (math.inf, 0.0)], [(0.1, math.nan), (math.inf, math.nan)]],
+    ids=["none", "idle", "nan"],
 )
 def test_without_requests_there_is_no_bracket(buckets):
     assert bracket(0.5, buckets) is None
@@ -37,3 +40,27 @@ def test_without_requests_there_is_no_bracket(buckets):
 
 def test_leading_empty_buckets_do_not_hold_a_percentile():
     assert bracket(0.0, [(0.05, 0.0), (0.1, 10.0), (math.inf, 10.0)]) == (0.05, 0.1)
+
+
+def test_the_page_says_what_a_request_takes_and_between_which_bounds_that_lies(open_page, router):
+    app = open_page("inference", prometheus_url=router.url)
+    shown = {metric.label: metric.value for metric in app.metric}
+    captions = [caption.value for caption in app.caption]
+    assert shown["Within 100 ms"] == "90 %"
+    assert "at most 50 ms" in captions
+    assert shown["p99"] == "above 100 ms"
+    assert "above the last bucket, 100 ms" in captions
+    assert "misses the target of 99 %" in captions
+
+
+def test_an_instance_that_serves_nothing_says_so_and_shows_no_zero(open_page, router):
+    app = open_page("inference", query={"instance": "10.0.0.1:9100"}, prometheus_url=router.url)
+    assert not app.metric
+    assert "No requests in this window." in words(app)
+    assert app.selectbox(key="address-instance").value == "10.0.0.1:9100"
+
+
+def test_without_prometheus_the_page_says_why_it_is_empty(open_page):
+    app = open_page("inference")
+    assert not app.metric
+    assert "No Prometheus is configured." in words(app)
