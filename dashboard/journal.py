@@ -36,7 +36,9 @@ _USERINFO = re.compile(r"(?<=://)[^/\s@]+@")  # user:password@ in a URL
 
 # Libraries that give their loggers handlers of their own, in another format.
 _ADOPTED = frozenset({"streamlit", "uvicorn", "websockets"})
-_QUIET = ("urllib3", "watchdog", "asyncio", "fsevents", "uvicorn.access", "websockets")
+_ACCESS = "uvicorn.access"
+_DROPPED = frozenset({"color_message"})  # uvicorn says everything twice, once for terminals
+_QUIET = ("urllib3", "watchdog", "asyncio", "fsevents", _ACCESS, "websockets")
 
 log = structlog.get_logger("dashboard.journal")
 
@@ -139,6 +141,8 @@ class _LibraryLogger(logging.Logger):
 
     @property
     def propagate(self) -> bool:
+        if self.name == _ACCESS:  # silenced by its owner, not by us: a line for each request helps nobody
+            return self._propagate
         return self.name.partition(".")[0] in _ADOPTED or self._propagate
 
     @propagate.setter
@@ -197,7 +201,7 @@ def _discreet(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDi
 
 def _render(_logger: WrappedLogger, _method: str, event: EventDict) -> str:
     line = {name: event[name] for name in _FIRST if name in event}
-    line |= {name: value for name, value in event.items() if name not in line}
+    line |= {name: value for name, value in event.items() if name not in line and name not in _DROPPED}
     try:
         return _dumps(line)
     except TypeError:  # a number beyond 64 bits, half a surrogate pair, a circle: that field as its text

@@ -89,11 +89,13 @@ streamlit_logger.update_formatter()
 """
     speak = """
 logging.getLogger("streamlit.runtime").warning("a script failed")
-logging.getLogger("uvicorn.error").info("Started server process")
+logging.getLogger("uvicorn.error").info("Started server process", extra={"color_message": "\033[36m"})
+logging.getLogger("uvicorn.access").info("GET /livez 200")
 """
     program = libraries + BEGIN + speak if order == "before" else BEGIN + libraries + speak
     lines, _ = said(program)
     lines = [line for line in lines if line["logger"] != "py.warnings"]
+    assert "color_message" not in lines[-1]
     assert [(line["logger"], line["event"]) for line in lines] == [
         ("streamlit.runtime", "a script failed"),
         ("uvicorn.error", "Started server process"),
