@@ -206,6 +206,25 @@ class Benchmarks:
             report=directory.report() if summary.state == "done" else None,
         )
 
+    def earlier(self, run_id: str, limit: int = 20) -> list[dict[str, Any]]:
+        """Reports of finished runs that were asked the same question before this one, newest first.
+
+        Raises:
+            NoSuchRun: no run has this id.
+        """
+        asked = self._summary(self._directory(run_id))
+        if asked is None:
+            raise NoSuchRun(run_id)
+        before = [
+            summary.run_id
+            for summary in self.runs()
+            if summary.state == "done"
+            and summary.spec_hash == asked.spec_hash
+            and summary.created_at < asked.created_at
+        ]
+        reports = (self._directory(name).report() for name in before[:limit])
+        return [report for report in reports if report is not None]
+
     def directory(self, run_id: str) -> RunDirectory:
         """The run's directory, for exports and comparisons; raises NoSuchRun."""
         return self._directory(run_id)

@@ -1,0 +1,168 @@
+"""A report as rows, CSV, Markdown and JUnit. Pure: report in, text out; every number with its unit."""
+
+import csv
+import io
+from collections.abc import Mapping
+from typing import Any
+from xml.sax.saxutils import escape, quoteattr
+
+from dashboard.benchmark.comparison import Comparison
+from dashboard.catalogue.units import SAMPLES_PER_SECOND, SECONDS
+
+Report = Mapping[str, Any]
+
+COLUMNS = (
+    "cell", "status", "reason", "p50_seconds", "p50_low_seconds", "p50_high_seconds", "p95_seconds", "p99_seconds",
+    "n", "launches", "samples_per_second", "tokens_per_second", "first_call_seconds", "peak_memory_bytes",
+    "error_relative", "share_of_floor", "bound", "flags",
+)  # fmt: skip
+
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+
+
+def rows(report: Report) -> list[dict[str, Any]]:
+    """One flat row per cell; None where there is no number."""
+    found = []
+    for cell in report["cells"]:
+        p50 = cell.get("p50_seconds") or {}
+        roofline = cell.get("roofline") or {}
+        peaks = [value for value in (cell.get("peak_memory") or {}).values() if value is not None]
+        found.append(
+            {
+                "cell": cell["key"],
+                "status": cell["status"],
+                "reason": cell["reason"],
+                "p50_seconds": p50.get("value"),
+                "p50_low_seconds": p50.get("low"),
+                "p50_high_seconds": p50.get("high"),
+                "p95_seconds": (cell.get("p95_seconds") or {}).get("value"),
+                "p99_seconds": (cell.get("p99_seconds") or {}).get("value"),
+                "n": (cell.get("p99_seconds") or {}).get("n"),
+                "launches": cell["k"],
+                "samples_per_second": cell.get("samples_per_second"),
+                "tokens_per_second": cell.get("tokens_per_second"),
+                "first_call_seconds": cell.get("first_call_seconds"),
+                "peak_memory_bytes": max(peaks) if peaks else None,
+                "error_relative": cell.get("error_relative"),
+                "share_of_floor": roofline.get("share_of_floor"),
+                "bound": roofline.get("bound"),
+                "flags": ", ".join(cell.get("flags", ())),
+            }
+        )
+    return found
+
+
+def as_csv(report: Report) -> str:
+    """CSV with a header; text that a spreadsheet would run as a formula is quoted with an apostrophe."""
+    out = io.StringIO()
+    writer = csv.DictWriter(out, COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    for row in rows(report):
+        writer.writerow({name: _tame(value) for name, value in row.items()})
+    return out.getvalue()
+
+
+def _tame(value: Any) -> Any:
+    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value
+
+
+def quantile_text(found: Mapping[str, Any] | None) -> str:
+    """A quantile for people: the number, or what little is known where n is too small to bound it."""
+    if not found or not found.get("n"):
+        return "–"
+    if found["value"] is not None:
+        return SECONDS.format(found["value"])
+    low = found.get("low")
+    return (
+        f"n={found['n']} too small" if low is None else f"≥ {SECONDS.format(low)} (n={found['n']} too small)"
+    )
+
+
+def median_text(cell: Mapping[str, Any]) -> str:
+    """The median with half its interval, in per cent."""
+    p50 = cell.get("p50_seconds") or {}
+    if p50.get("value") is None:
+        return "–"
+    if p50.get("low") is None or p50.get("high") is None:
+        return SECONDS.format(p50["value"])
+    return f"{SECONDS.format(p50['value'])} ± {(p50['high'] - p50['low']) / 2 / p50['value']:.1%}"
+
+
+def as_markdown(report: Report) -> str:
+    """A table for a pull request."""
+    head = (
+        f"**{_cell(report['target'])}**, {report['profile']}, {_cell(report['device']['name'])}, "
+        f"{report['launches_done']} of {report['launches_planned']} launches, run `{report['run_id']}`"
+    )
+    lines = [
+        head,
+        "",
+        "| cell | p50 | p95 | p99 | samples/s | bound | |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for cell in report["cells"]:
+        remark = (
+            ", ".join(cell.get("flags", ()))
+            if cell["status"] == "ok"
+            else f"{cell['status']}: {cell['reason']}"
+        )
+        rate = cell.get("samples_per_second")
+        bound = (cell.get("roofline") or {}).get("bound") or "–"
+        lines.append(
+            f"| {_cell(cell['key'])} | {median_text(cell)} | {quantile_text(cell.get('p95_seconds'))} "
+            f"| {quantile_text(cell.get('p99_seconds'))} | {SAMPLES_PER_SECOND.format(rate)} | {bound} | {_cell(remark)} |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def comparison_as_markdown(found: Comparison) -> str:
+    """The verdicts as a table."""
+    lines = [found.sentence, "", "| cell | verdict | new ÷ old (99 %) | why |", "|---|---|---|---|"]
+    for verdict in found.verdicts:
+        ratio = "–" if verdict.ratio is None else f"{verdict.ratio:.3f}"
+        if verdict.low is not None and verdict.high is not None:
+            ratio += f" ({verdict.low:.3f} to {verdict.high:.3f})"
+        lines.append(f"| {_cell(verdict.key)} | {verdict.word} | {ratio} | {_cell(verdict.sentence)} |")
+    return "\n".join(lines) + "\n"
+
+
+def _cell(text: object) -> str:
+    return escape(" ".join(str(text).split())).replace("|", "\\|")
+
+
+def as_junit(target: str, report: Report | None, error: str) -> str:
+    """JUnit XML for CI: a test case per cell; a run that did not finish is one error."""
+    if report is None:
+        body = (
+            f'  <testcase classname={quoteattr(target)} name="run">\n'
+            f"    <error message={quoteattr(_printable(error.partition(chr(10))[0]))}>{escape(_printable(error))}</error>\n"
+            "  </testcase>\n"
+        )
+        return _suite(target, 1, 0, 1, 0, body)
+    cases, failures, skipped = [], 0, 0
+    for cell in report["cells"]:
+        seconds = (cell.get("p50_seconds") or {}).get("value") or 0.0
+        head = f'  <testcase classname={quoteattr(target)} name={quoteattr(cell["key"])} time="{seconds:.9f}"'
+        if cell["status"] == "ok":
+            cases.append(f"{head}/>\n")
+            continue
+        kind = "skipped" if cell["status"] == "skipped" else "failure"
+        skipped, failures = skipped + (kind == "skipped"), failures + (kind == "failure")
+        message = quoteattr(_printable(f"{cell['status']}: {cell['reason']}"))
+        cases.append(f"{head}>\n    <{kind} message={message}/>\n  </testcase>\n")
+    return _suite(target, len(cases), failures, 0, skipped, "".join(cases))
+
+
+def _suite(target: str, tests: int, failures: int, errors: int, skipped: int, body: str) -> str:
+    return (
+        '<?xml version="1.0" encoding="UTF-8"?>\n'
+        f'<testsuite name={quoteattr(target)} tests="{tests}" failures="{failures}" errors="{errors}" '
+        f'skipped="{skipped}">\n{body}</testsuite>\n'
+    )
+
+
+def _printable(text: str) -> str:
+    """Without the control characters XML cannot carry."""
+    return "".join(
+        c for c in text if c in "\t\n" or " " <= c < "\ud800" or "\ue000" <= c < "\ufffe" or c > "\uffff"
+    )
