@@ -1,7 +1,7 @@
 """Evolution: is the population still improving, and if not, why?"""
 
 from dashboard.catalogue import evolution
-from dashboard.shell import Stack, page, runs
+from dashboard.shell import Stack, compare, page, runs, topology
 
 page(
     title="Evolution",
@@ -10,5 +10,7 @@ page(
     rows=[
         [runs.state],
         [Stack("evolution", "Evolution", evolution.CURVES)],
+        [topology.matrix],
+        [compare.table],
     ],
 )

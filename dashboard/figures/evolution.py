@@ -25,6 +25,7 @@ TITLE = 34  # pixels of a row for its title and legend
 FOOT = 44  # pixels under the last row for the x axis
 FEW = 40  # fewer points than this are drawn as points too
 SILENCE = 8  # a step so many times the usual one is a hole in the line
+CIRCLE, OPEN_CIRCLE = 0, 100  # plotly's numbers of the two symbols
 BAND = "rgba(42,134,196,0.16)"
 
 
@@ -78,6 +79,11 @@ def x_of(frame: pd.DataFrame, axis: Axis, zone: str = "UTC") -> Floats:
     if axis == "time":
         return look.local(frame["time"].to_numpy(np.float64), zone)
     return frame["generation" if axis == "generation" else "elapsed_seconds"].to_numpy(np.float64)
+
+
+def _sent(across: Floats) -> Floats | NDArray[np.float32]:
+    """x values as they go to the browser: single precision, but for clock time, whose milliseconds need double."""
+    return across if np.nanmax(np.abs(across), initial=0.0) > 1e9 else across.astype(np.float32)
 
 
 def x_axis(axis: Axis) -> dict[str, object]:
@@ -171,7 +177,9 @@ def _row(
         if len(known) == 1 and options.half_life is None:
             trace.update(showlegend=False)  # the title says it
     figure.add_traces(traces)
-    ticks = look.axis_of(curves.unit)
+    ticks = {
+        name: value for name, value in look.axis_of(curves.unit).items() if name != "title"
+    }  # the row has a title
     log = options.log and all(_positive(frame[curve.metric.name]) for curve in known)
     figure.update_layout({
         f"yaxis{suffix}": {"domain": domain, "anchor": "x", "automargin": True, "zeroline": False, "nticks": 5, **ticks,
@@ -231,7 +239,7 @@ def _lines(
     fade = 1.0 if half_life is None else 0.4
     if curve.style == "dots":
         raw = go.Scatter(
-            x=across, y=values.to_numpy(np.float32), name=curve.legend, mode="markers", opacity=fade, hovertemplate="%{y:.4~g}",
+            x=_sent(across), y=values.to_numpy(np.float32), name=curve.legend, mode="markers", opacity=fade, hovertemplate="%{y:.4~g}",
             marker={"size": 5, "color": colour, "symbol": _symbols(frame["source"])},
         )  # fmt: skip
     else:
@@ -253,7 +261,7 @@ def _line(
 ) -> go.Scatter:  # fmt: skip
     few = shape == "linear" and (values.notna().sum() < FEW or alone(values))
     return go.Scatter(
-        x=across, y=values.to_numpy(np.float32), name=name, mode="lines+markers" if few else "lines", opacity=opacity,
+        x=_sent(across), y=values.to_numpy(np.float32), name=name, mode="lines+markers" if few else "lines", opacity=opacity,
         line={"color": colour, "width": width, "shape": shape, "dash": dash}, marker={"size": 4}, connectgaps=False, hovertemplate="%{y:.4~g}",
     )  # fmt: skip
 
@@ -264,11 +272,11 @@ def alone(values: pd.Series) -> bool:
     return bool((known[1:-1] & ~known[:-2] & ~known[2:]).any())
 
 
-def _symbols(sources: pd.Series) -> list[str] | str:
+def _symbols(sources: pd.Series) -> str | NDArray[np.uint8]:
     """Filled points came from the log, open ones were sampled by Prometheus; all filled where there is one source."""
     if len(sources.unique()) < 2:
         return "circle"
-    return list(np.where(sources.eq("prometheus"), "circle-open", "circle"))
+    return np.where(sources.eq("prometheus"), OPEN_CIRCLE, CIRCLE).astype(np.uint8)
 
 
 def _band(band: tuple[Metric, Metric], frame: pd.DataFrame, across: Floats) -> list[Any]:

@@ -114,12 +114,21 @@ def _about(item: Stack, known: Sequence[Curves], evolution: Evolution) -> str:
         "Open points were sampled by Prometheus, filled ones come from the run's log."
         if len(evolution.frame["source"].unique()) > 1
         else "",
+        *(
+            f"{why.reason} The newest points come from the run's log."
+            for why in evolution.unavailable
+            if _logged(evolution)
+        ),
         f"This run does not report: {', '.join(silent)}." if silent else "",
         f"Log and Prometheus disagree on {evolution.disagreements} generations."
         if evolution.disagreements
         else "",
     ]
     return " ".join(filter(None, parts))
+
+
+def _logged(evolution: Evolution) -> bool:
+    return not evolution.frame.empty and evolution.frame["source"].iloc[-1] == "log"
 
 
 def _told(title: str, rows: Sequence[Curves], evolution: Evolution) -> str:
@@ -147,17 +156,12 @@ def _table(frame: pd.DataFrame, metrics: Sequence[str]) -> pd.DataFrame:
     )
 
 
-def freshness(look: Look, panels: Sequence[Panel]) -> None:
-    """One banner for the page when what it shows is old: since when, and why."""
-    old = [
-        answer
-        for item in panels
-        if (answer := look.answers[item.key]).unavailable is not None and not answer.empty
-    ]
+def freshness(look: Look) -> None:
+    """One banner for the page when something it shows is old: since when, and why."""
+    old = sorted(look.stale(), key=lambda pair: pair[1] or 0.0)
     if old:
-        oldest = min(old, key=lambda answer: answer.looked_at or 0.0)
-        if oldest.unavailable is not None:
-            states.stale(oldest.unavailable, oldest.looked_at, look.now, look.view.zone)
+        why, looked_at = old[0]
+        states.stale(why, looked_at, look.now, look.view.zone)
 
 
 def _footnote(item: Panel, answer: Answer, look: Look) -> None:

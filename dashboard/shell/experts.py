@@ -178,8 +178,6 @@ def balance(look: Look) -> None:
 
 def _loads(look: Look) -> ExpertLoads | None:
     loads = look.experts
-    if loads is not None and loads.unavailable is not None and loads.load:
-        states.stale(loads.unavailable, loads.looked_at, look.now, look.view.zone)
     if loads is not None and loads.load:
         return loads
     if loads is not None and loads.unavailable is not None:

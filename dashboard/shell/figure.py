@@ -8,6 +8,7 @@ import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import plotly.graph_objects as go
 import plotly.io
@@ -32,8 +33,20 @@ class Drawn:
     @classmethod
     def of(cls, figure: go.Figure) -> "Drawn":
         """Write the figure down, once."""
-        body = plotly.io.to_json(figure, validate=False).encode()
+        document = json.loads(plotly.io.to_json(figure, validate=False))
+        _share_x(document["data"])
+        body = json.dumps(document, separators=(",", ":")).encode()
         return cls(body, hashlib.sha256(body).hexdigest()[:16], int(figure.layout.height or 300))
+
+
+def _share_x(traces: list[dict[str, Any]]) -> None:
+    """Curves on one axis have the same x values: they are sent with the first, the others say which that is."""
+    first: dict[str, int] = {}
+    for i, trace in enumerate(traces):
+        if isinstance(trace.get("x"), dict) and "bdata" in trace["x"]:
+            other = first.setdefault(trace["x"]["bdata"], i)
+            if other != i:
+                trace["x"] = {"same": other}
 
 
 def drawn(key: tuple[object, ...], source: object, draw: Callable[[], go.Figure]) -> Drawn:

@@ -5,11 +5,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
+from collectors.unavailable import Unavailable
 from dashboard.catalogue.spec import Panel
 from dashboard.feed import Answer, Evolution, ExpertLoads, Run, RunList
 from dashboard.figures.marks import Mark
 from dashboard.shell.view import View
 from dashboard.sources import Sources
+from dashboard.verdict.evolution import Standing, Verdict, judge
 
 
 @dataclass
@@ -55,9 +57,36 @@ class Look:
         return self.sources.feed.evolution(self.run.run_id, self.view.window) if self.run else None
 
     @cached_property
+    def verdict(self) -> Verdict | None:
+        """How the chosen run is doing; None where there is no run."""
+        run, evolution = self.run, self.evolution
+        if run is None or evolution is None:
+            return None
+        seen = self.now if not evolution.unavailable or evolution.looked_at is None else evolution.looked_at
+        restarts = tuple(segment.reason for segment in evolution.segments[1:])
+        return judge(Standing(run.state, run.reason, run.active), evolution.frame, seen, restarts=restarts)
+
+    @cached_property
     def experts(self) -> ExpertLoads | None:
         """The chosen run's experts; None where there is no run."""
         return self.sources.feed.experts(self.run.run_id, self.view.window) if self.run else None
+
+    def stale(self) -> list[tuple[Unavailable, float | None]]:
+        """Of what was looked at so far: why the newest look failed, and when the shown numbers were good."""
+        found = [(answer.unavailable, answer.looked_at) for answer in self.answers.values() if answer.stale]
+        evolution, experts = (
+            self.__dict__.get("evolution"),
+            self.__dict__.get("experts"),
+        )  # only what a block asked for
+        if (
+            evolution is not None
+            and not evolution.frame.empty
+            and evolution.frame["source"].iloc[-1] != "log"
+        ):
+            found += [(why, evolution.looked_at) for why in evolution.unavailable]
+        if experts is not None and experts.load:
+            found.append((experts.unavailable, experts.looked_at))
+        return [(why, looked_at) for why, looked_at in found if why is not None]
 
     @cached_property
     def noted(self) -> tuple[Mark, ...]:

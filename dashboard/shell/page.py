@@ -51,12 +51,14 @@ def page(
         look = Look.at(chosen, current(), panels)
         if "run" in controls:
             runs.keep_picker_fresh(look)
-        charts.freshness(look, panels)
+        banner = st.container()
         for row in rows:
             columns = st.columns(len(row), gap="medium") if len(row) > 1 else [st.container()]
             for column, item in zip(columns, row, strict=True):
                 with column:
                     _guarded(title, lambda item=item: draw(item, look))  # type: ignore[misc]  # a default binds the loop variable
+        with banner:  # last, because only now is known what was looked at
+            charts.freshness(look)
 
     _guarded(title, body)
 

@@ -1,6 +1,7 @@
 """Runs on screen: which one is looked at, how it stands, and which others there are."""
 
 import math
+from typing import Literal
 
 import streamlit as st
 
@@ -11,11 +12,25 @@ from dashboard.shell import links, states, view
 from dashboard.shell.look import Look
 from dashboard.shell.text import ago, clock, plain
 from dashboard.sources import current
+from dashboard.verdict.evolution import Word
 
+Colour = Literal["red", "orange", "green", "blue", "gray"]
 # State -> (colour, icon) of Streamlit; the word always stands beside them.
-SIGNS = {
+SIGNS: dict[str, tuple[Colour, str]] = {
     "running": ("green", ":material/play_circle:"),
     "paused": ("orange", ":material/pause_circle:"),
+    "finished": ("blue", ":material/check_circle:"),
+    "failed": ("red", ":material/error:"),
+    "unknown": ("gray", ":material/help:"),
+}
+VERDICTS: dict[Word, tuple[Colour, str]] = {
+    "improving": ("green", ":material/trending_up:"),
+    "converged": ("blue", ":material/trending_flat:"),
+    "stagnated": ("orange", ":material/trending_flat:"),
+    "collapsed": ("red", ":material/compress:"),
+    "diverged": ("red", ":material/call_split:"),
+    "stuck": ("red", ":material/hourglass_disabled:"),
+    "restarted": ("blue", ":material/restart_alt:"),
     "finished": ("blue", ":material/check_circle:"),
     "failed": ("red", ":material/error:"),
     "unknown": ("gray", ":material/help:"),
@@ -62,7 +77,20 @@ def state(look: Look) -> None:
         badge(run)
         st.markdown(f"**{plain(run.name)}**", width="content")
         st.caption(plain(" · ".join(_facts(run, look))), width="content")
-    st.caption(plain(run.reason))
+    verdict(look)
+
+
+def verdict(look: Look) -> None:
+    """How the chosen run is doing, in a word and with what it stands on."""
+    judged = look.verdict
+    if judged is None:
+        return
+    colour, icon = VERDICTS[judged.word]
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.badge(judged.word, icon=icon, color=colour)
+        st.markdown(plain(judged.sentence), width="stretch")
+        if judged.runbook:
+            links.to("runbooks", "What helps", icon=":material/menu_book:", alert=judged.runbook)
 
 
 def cards(look: Look) -> None:
@@ -89,7 +117,7 @@ def cards(look: Look) -> None:
 def badge(run: Run) -> None:
     """The state as a coloured word with an icon."""
     colour, icon = SIGNS[run.state]
-    st.badge(run.state, icon=icon, color=colour, help=plain(run.reason))  # type: ignore[arg-type]  # one of Streamlit's colours
+    st.badge(run.state, icon=icon, color=colour, help=plain(run.reason))
 
 
 def _card(run: Run, look: Look) -> None:

@@ -25,6 +25,7 @@ export async function draw({ data, parentElement }) {
   div.wanted = sent;
   const Plotly = await plotly();
   if (div.wanted !== sent || !div.isConnected) return; // a newer one arrived while the library was loading
+  for (const trace of sent.figure.data) if (trace.x?.same !== undefined) trace.x = sent.figure.data[trace.x.same].x;
   const look = theme(parentElement);
   const mark = [sent.digest, look.ink, look.paper].join();
   if (div.drawn === mark) return;
