@@ -5,6 +5,7 @@ counter never spoils a reading: `Gpu.missing` says why each None is None, `Gpu.t
 Knows no metric names and keeps nothing between looks. NVML starts at the first look, not at import.
 """
 
+import contextlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -232,7 +233,10 @@ def _count(nvml: Any) -> int:
             return int(nvml.nvmlDeviceGetCount())
         except nvml.NVMLError as why:
             if why.value != nvml.NVML_ERROR_UNINITIALIZED:
-                nvml.nvmlShutdown()  # the next look starts afresh: a driver update leaves the old session dead
+                with contextlib.suppress(nvml.NVMLError):
+                    # The next look starts afresh: a driver update leaves the old session dead. An error here says
+                    # only that there was nothing to end.
+                    nvml.nvmlShutdown()
                 raise
         nvml.nvmlInit()
         return int(nvml.nvmlDeviceGetCount())

@@ -1,5 +1,6 @@
 """GPU readings through the real pynvml and ctypes, against a stand-in library where there is no GPU."""
 
+import ctypes
 import json
 import os
 import subprocess
@@ -177,7 +178,7 @@ def test_nvml_that_does_not_start_is_unavailable_by_name_and_with_advice(board: 
 
 
 def test_a_machine_without_the_library_is_unavailable_as_no_library():
-    """In a process of its own: once loaded, the stand-in answers to the library's name here."""
+    """In a process of its own, where no other test has started NVML."""
     program = """if True:
         import ctypes
         from collectors import nvml
@@ -221,6 +222,25 @@ def test_the_loader_finds_the_library_by_its_name(tmp_path: Path, library: Path)
         [sys.executable, "-c", program], env=environ, capture_output=True, text=True, check=True
     )
     assert run.stdout.strip() == "[250.0]"
+
+
+def test_the_stand_in_does_not_answer_to_the_real_librarys_name(board: Driver):
+    """Else every later test of this process would read a GPU that is not there."""
+    board.gpu(0)
+    nvml.read(board.nvml)
+    loaded = {
+        line.split()[-1]
+        for line in Path("/proc/self/maps").read_text().splitlines()
+        if "libnvidia-ml" in line
+    }
+    assert str(board.library) in loaded
+    try:
+        handle = ctypes.CDLL("libnvidia-ml.so.1")
+    except OSError:
+        return
+    here = ctypes.cast(handle.nvmlInitWithFlags, ctypes.c_void_p).value
+    ours = ctypes.cast(board.nvml.nvmlLib.nvmlInitWithFlags, ctypes.c_void_p).value
+    assert here != ours
 
 
 def test_importing_the_collector_touches_no_hardware():
@@ -288,7 +308,7 @@ def test_xid_counts_go_on_after_the_event_stream_broke(board: Driver):
 
 @pytest.mark.gpu
 def test_a_real_gpu_reads_plausibly():
-    """In a process of its own, where the stand-in was never loaded."""
+    """In a process of its own, where no other test has started NVML."""
     program = """if True:
         import dataclasses, json
         from collectors import nvml

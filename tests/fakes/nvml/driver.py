@@ -49,7 +49,10 @@ def build(folder: Path, *, old_driver: bool = False) -> Path:
     library = folder / "libnvidia-ml.so.1"
     if not library.exists():
         command = [compiler, "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC", "-O1", str(SOURCE)]
-        command += ["-Wl,-soname,libnvidia-ml.so.1", "-o", str(library)]
+        command += [
+            "-o",
+            str(library),
+        ]  # without an SONAME: else it answers to the real library's name in the whole process
         subprocess.run([*command, *(["-DOLD_DRIVER"] if old_driver else [])], check=True)
     return library
 
