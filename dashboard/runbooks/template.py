@@ -14,6 +14,8 @@ import urllib.parse
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from dashboard.alerts.markdown import escape
+
 _HOLE = re.compile(
     r"\{\{\s*\$(labels\.(?P<label>[a-zA-Z_]\w*)|(?P<number>value|from|to))\s*(?P<re>\|\s*re\s*)?\}\}"
 )
@@ -27,7 +29,6 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _CODED = re.compile(
     r"[\x00-\x1f\x7f$]"
 )  # a dollar too: $run and its like are filled in later, and only where we wrote them
-_MARKDOWN = re.compile(r"([\\`*_{}\[\]()<>#+\-.!|~$:&])")
 _RE2 = re.compile(r"([\\.+*?()|\[\]{}^$])")
 
 
@@ -124,7 +125,7 @@ def _by_place(
 ) -> str:
     """Fill each place in its own way: the text between matches of the first pattern is searched with the rest."""
     if not places:
-        return _fill(text, context, otherwise or _prose)
+        return _fill(text, context, otherwise or escape)
     (pattern, way), *rest = places
     filled, last = [], 0
     for place in pattern.finditer(text):
@@ -160,10 +161,6 @@ def _in_promql(hole: re.Match[str], quote: str, context: Context) -> str:
         value = _RE2.sub(r"\\\1", value)
     value = value.replace("\\", "\\\\").replace('"', '\\"')
     return _CODED.sub(lambda letter: f"\\x{ord(letter.group()):02x}", value)
-
-
-def _prose(value: str) -> str:
-    return _MARKDOWN.sub(r"\\\1", _CONTROL.sub(" ", value))
 
 
 def _url(value: str) -> str:

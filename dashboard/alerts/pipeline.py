@@ -1,0 +1,194 @@
+"""Is the way that alerts take sound? What is wrong with it, as findings in words. Pure: looks at answers, asks nobody."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from collectors.unavailable import Unavailable
+from dashboard.alerts.entry import Finding
+
+WATCHDOG = "Watchdog"
+
+
+def of_prometheus(
+    unavailable: Unavailable | None, *, configured: bool, seconds_old: float | None
+) -> list[Finding]:
+    """What not being able to ask Prometheus means."""
+    if not configured:
+        return [
+            Finding(
+                "no-prometheus",
+                "warn",
+                "No Prometheus is configured: nobody evaluates rules, so no alert can fire here.",
+                "Set MOE_DASHBOARD_PROMETHEUS_URL.",
+            )
+        ]
+    if unavailable is None:
+        return []
+    age = (
+        "No list was ever read."
+        if seconds_old is None
+        else f"The list is from {seconds_old:.0f} s ago and may be wrong by now."
+    )
+    return [Finding("prometheus-unavailable", "bad", f"{unavailable.reason} {age}", unavailable.advice)]
+
+
+def of_rules(groups: Sequence[Mapping[str, Any]], now: float) -> list[Finding]:
+    """Rules that are missing, fail or are not evaluated, and a watchdog that does not bark."""
+    rules = [rule for group in groups for rule in group.get("rules") or ()]
+    if not rules:
+        return [
+            Finding(
+                "no-rules",
+                "bad",
+                "No alerting rule is loaded: nothing will ever fire, and an empty list means nothing.",
+                "Load the rules that `moe-dashboard export rules` writes. In front of VictoriaMetrics, ask vmalert.",
+            )
+        ]
+    found = []
+    failing = [rule for rule in rules if rule.get("health") == "err"]
+    if failing:
+        first = failing[0]
+        found.append(
+            Finding(
+                "rules-failing",
+                "bad",
+                f"{_several(len(failing), 'rule')} cannot be evaluated: {_names(rule.get('name') for rule in failing)}.",
+                f"Prometheus says: {first.get('lastError') or 'nothing'}",
+            )
+        )
+    late = [group for group in groups if group.get("rules") and _late_seconds(group, now) is not None]
+    if late:
+        worst = max(_late_seconds(group, now) or 0.0 for group in late)
+        found.append(
+            Finding(
+                "rules-late",
+                "bad",
+                f"Rules of {_names(group.get('name') for group in late)} were last evaluated {worst:.0f} s ago.",
+                "Prometheus is overloaded, or its clock differs from this one.",
+            )
+        )
+    watchdog = [rule for rule in rules if rule.get("name") == WATCHDOG]
+    if not watchdog:
+        found.append(
+            Finding(
+                "no-watchdog",
+                "warn",
+                "No rule called Watchdog is loaded, so silence cannot be told from a broken rule evaluation.",
+                "Load the rules that `moe-dashboard export rules` writes.",
+            )
+        )
+    elif not any(rule.get("state") == "firing" for rule in watchdog):
+        evaluated = any(rule.get("health") == "ok" for rule in watchdog)
+        found.append(
+            Finding(
+                "watchdog-missing",
+                "bad" if evaluated else "warn",
+                "Watchdog does not fire, which it always should: rules are not evaluated as they should be."
+                if evaluated
+                else "Watchdog has not been evaluated yet: Prometheus has just started.",
+            )
+        )
+    return found
+
+
+def of_targets(targets: Sequence[Mapping[str, Any]]) -> list[Finding]:
+    """Targets that are down."""
+    down = [target for target in targets if target.get("health") == "down"]
+    if not down:
+        return []
+    words = (
+        f"{(target.get('labels') or {}).get('job', '')}/{(target.get('labels') or {}).get('instance', '')}"
+        for target in down
+    )
+    return [
+        Finding(
+            "target-down",
+            "warn",
+            f"{_several(len(down), 'scrape target')} down: {_names(words)}. Alerts that stand on it are silent, not resolved.",
+            str(down[0].get("lastError") or ""),
+        )
+    ]
+
+
+def of_alertmanagers(
+    statuses: Sequence[Mapping[str, Any] | Unavailable],
+    notified: Iterable[Mapping[str, str]] | None,
+    *,
+    rules_fire: bool,
+) -> list[Finding]:
+    """Replicas that do not answer or have not found each other, and a watchdog that does not arrive."""
+    if not statuses:
+        return [
+            Finding(
+                "no-alertmanager",
+                "info",
+                "No Alertmanager is configured: whether an alert is silenced or inhibited is unknown.",
+                "Set MOE_DASHBOARD_ALERTMANAGER_URLS.",
+            )
+        ]
+    lost = [status for status in statuses if isinstance(status, Unavailable)]
+    found = [
+        Finding(
+            "alertmanager-unavailable",
+            "bad" if len(lost) == len(statuses) else "warn",
+            one.reason,
+            one.advice,
+        )
+        for one in lost
+    ]
+    for status in statuses:
+        if isinstance(status, Unavailable):
+            continue
+        cluster = status.get("cluster") or {}
+        peers = len(cluster.get("peers") or ())
+        if cluster.get("status") not in {"ready", "disabled"}:
+            found.append(
+                Finding(
+                    "alertmanager-cluster", "warn", f"An Alertmanager's cluster is {cluster.get('status')!r}."
+                )
+            )
+        elif cluster.get("status") == "ready" and peers < len(statuses):
+            found.append(
+                Finding(
+                    "alertmanager-cluster",
+                    "warn",
+                    f"An Alertmanager sees {peers} of {len(statuses)} replicas: silences may not reach the others.",
+                )
+            )
+    if (
+        notified is not None
+        and rules_fire
+        and not any(labels.get("alertname") == WATCHDOG for labels in notified)
+    ):
+        found.append(
+            Finding(
+                "watchdog-not-arrived",
+                "bad",
+                "Watchdog fires in Prometheus but has not arrived in Alertmanager: notifications are not delivered.",
+                "Look at `alerting:` in prometheus.yml; right after a start it takes a minute.",
+            )
+        )
+    return found
+
+
+def _late_seconds(group: Mapping[str, Any], now: float) -> float | None:
+    """Seconds since the last evaluation where that is more than three intervals (and ten seconds); else None."""
+    try:
+        evaluated = datetime.fromisoformat(str(group.get("lastEvaluation"))).timestamp()
+    except ValueError:
+        return None
+    if evaluated <= 0:  # 0001-01-01: not evaluated yet
+        return None
+    age = now - evaluated
+    return age if age > 3 * float(group.get("interval") or 60) + 10 else None
+
+
+def _names(names: Iterable[object]) -> str:
+    chosen = sorted({str(name) for name in names})
+    shown = ", ".join(chosen[:5])
+    return shown if len(chosen) <= 5 else f"{shown} and {len(chosen) - 5} more"
+
+
+def _several(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
