@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from collectors.prometheus import Prometheus
     from collectors.runs import RunsDirectory
+    from dashboard.alerts.board import AlertBoard
     from dashboard.benchmark.runs import Benchmarks
     from dashboard.feed import Feed
     from dashboard.health import Health
@@ -100,6 +101,15 @@ class Sources:
         from dashboard.store import Store
 
         return Store(self.settings.data_dir / "store.sqlite")
+
+    @cached_property
+    def alerts(self) -> "AlertBoard":
+        """The one list of alerts."""
+        from dashboard.alerts.board import AlertBoard
+
+        return AlertBoard(
+            self.prometheus, self.alertmanagers, self.store, refresh_seconds=self.settings.refresh_seconds
+        )
 
     @cached_property
     def benchmarks(self) -> "Benchmarks":

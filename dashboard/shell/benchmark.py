@@ -169,7 +169,12 @@ def _start() -> None:
     state = st.session_state
     if sources.settings.read_only:
         return
-    who = person.logged_in() or str(state.get("person-benchmark", "")).strip()
+    who = person.typed("benchmark")
+    if not who:
+        state["benchmark-problem"] = (
+            "Say who you are: a name is kept with the run, and others see who has the device."
+        )
+        return
     person.remember(who)
     asked = (state["benchmark-target"], state["benchmark-profile"], state["benchmark-device"])
     earlier = state.get("benchmark-started", {}).get(asked)
@@ -182,9 +187,18 @@ def _start() -> None:
         state["benchmark-problem"] = str(why)
         return
     if earlier is None:
+        _audited(sources, who, "start benchmark", run_id)
         state.setdefault("benchmark-started", {})[asked] = (key, run_id)
         del state["benchmark-next-key"]
     address.hold("run", run_id)
+
+
+def _audited(sources: Sources, who: str, action: str, run_id: str) -> None:
+    """Write down who did what; a store that is off takes no benchmark with it."""
+    try:
+        sources.store.record(who=who, action=action, subject=run_id)
+    except Unavailable as why:
+        st.session_state["benchmark-problem"] = f"Done, but it could not be written into the audit log: {why}"
 
 
 def _devices(sources: Sources) -> Mapping[str, str]:
@@ -284,8 +298,12 @@ def _cancel(seen: RunView, look: Look) -> None:
         key=f"cancel-{run_id}",
         disabled=seen.cancel_asked_by is not None,
     ):
-        who = person.logged_in() or st.session_state.get("person", "") or "somebody without a name"
+        who = person.typed("benchmark") or str(st.session_state.get("person", ""))
+        if not who:
+            st.error("Say who you are above: a name is kept with a cancelled run.")
+            return
         look.sources.benchmarks.cancel(run_id, who)
+        _audited(look.sources, who, "cancel benchmark", run_id)
 
 
 def _named(run: RunSummary, look: Look) -> str:

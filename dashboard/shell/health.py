@@ -14,13 +14,30 @@ import streamlit as st
 from collectors.prometheus import Prometheus
 from dashboard.catalogue import monitoring
 from dashboard.catalogue.units import SECONDS
+from dashboard.feed import Availability
 from dashboard.feed.source import Shared
+from dashboard.health import Check
 from dashboard.shell import charts, states
 from dashboard.shell.look import Look
-from dashboard.shell.text import ago, clock, plain
+from dashboard.shell.text import ago, clock, plain, visible
 
 _targets: Shared[list[dict[str, Any]]] = Shared(5.0, time.time, most=4)  # one question serves every session
 MOST_ROWS = 500
+NAMES = {
+    "application": "this server",
+    "database": "the store",
+    "gpu": "GPUs of this machine",
+    "memory": "memory of this machine",
+    "disk": "disks of this machine",
+    "evolution": "the evolution",
+    "prometheus": "Prometheus",
+    "scrape": "scraping of the router",
+    "rules": "alert rules",
+    "alertmanager": "Alertmanager",
+    "clock_skew": "clocks",
+    "sampler": "looks at this machine",
+    "log": "structured logs",
+}
 
 
 def targets(look: Look) -> None:
@@ -66,8 +83,8 @@ def _target(target: Mapping[str, Any], look: Look) -> dict[str, str]:
         "last scrape": "never" if last is None else ago(last, look.now),
         "took": SECONDS.format(float(took)) if isinstance(took, int | float) else "",
         "every": str(target.get("scrapeInterval", "")),
-        "error": str(target.get("lastError", "")),
-        "address": str(target.get("scrapeUrl", "")),
+        "error": visible(target.get("lastError", "")),
+        "address": visible(target.get("scrapeUrl", "")),
     }
 
 
@@ -110,9 +127,81 @@ def observer(look: Look) -> None:
     )
 
 
-def checks(_: Look) -> None:
-    """Being written."""
+def checks(look: Look) -> None:
+    """Every check of /health, the failed ones first, with what was found, how long it took and what to do."""
+    charts.heading(
+        "Checks",
+        "The same checks that /health answers with; asked side by side, each answer at most five seconds old.",
+    )
+    found = look.sources.health.checks()
+    failed = [check for check in found if not check.healthy]
+    applying = [check for check in found if check.applies]
+    (st.error if failed else st.success)(
+        plain(
+            f"{len(failed)} of {len(applying)} checks fail: {', '.join(NAMES.get(check.name, check.name) for check in failed)}."
+            if failed
+            else f"All {len(applying)} checks that apply here are well."
+        ),
+        icon=":material/error:" if failed else ":material/check_circle:",
+    )
+    for check in failed:
+        st.warning(
+            plain(
+                f"{NAMES.get(check.name, check.name)}: {check.message} {check.reason} {check.advice}".strip()
+            ),
+            icon=":material/warning:",
+        )
+    ordered = sorted(found, key=lambda check: (check.healthy, not check.applies))
+    st.dataframe(
+        pd.DataFrame([_check(check, look) for check in ordered]), hide_index=True, alt="Health checks"
+    )
 
 
-def metrics(_: Look) -> None:
-    """Being written."""
+def _check(check: Check, look: Look) -> dict[str, str]:
+    details = ", ".join(f"{name} {value}" for name, value in check.details.items() if value is not None)
+    return {
+        "check": NAMES.get(check.name, check.name),
+        "state": "fails" if not check.healthy else "well" if check.applies else "does not apply",
+        "says": visible(" ".join(filter(None, [check.message, check.reason, check.advice]))),
+        "took": SECONDS.format(check.seconds),
+        "checked": clock(check.checked_at, look.view.zone),
+        "details": visible(details),
+    }
+
+
+def metrics(look: Look) -> None:
+    """Which of the catalogue's metrics are there, gone or never seen, from which scrape, and what is odd about them."""
+    charts.heading(
+        "Metrics of the catalogue", "A panel whose metric was never seen stays empty; nothing reports it."
+    )
+    found = look.sources.feed.availability()
+    first = found[0] if found else None
+    if first is not None and first.unavailable is not None:
+        states.unavailable(first.unavailable)
+        return
+    counts = {state: sum(item.state == state for item in found) for state in ("present", "gone", "never")}
+    with st.container(horizontal=True, gap="large"):
+        st.metric("Present", counts["present"], width="content")
+        st.metric("Gone", counts["gone"], width="content", help="Seen in the last 30 days, and not now.")
+        st.metric("Never seen", counts["never"], width="content")
+    order = ("gone", "present", "never", "unknown")
+    rows = [_metric(item, look) for item in sorted(found, key=lambda item: order.index(item.state))]
+    st.dataframe(
+        pd.DataFrame(rows), hide_index=True, alt="Metrics of the catalogue and whether Prometheus has them"
+    )
+
+
+def _metric(item: Availability, look: Look) -> dict[str, str | int]:
+    return {
+        "metric": str(item.metric),
+        "state": {"never": "never seen"}.get(item.state, item.state),
+        "series": item.series,
+        "from": visible(", ".join(item.jobs)),
+        "labels": visible(", ".join(f"{name} × {count}" for name, count in item.labels.items())),
+        "last seen": ""
+        if item.last_seen is None
+        else f"{clock(item.last_seen, look.view.zone)}, {ago(item.last_seen, look.now)}",
+        "read instead": item.stand_in or "",
+        "odd": visible(item.note),
+        "means": item.metric.help,
+    }

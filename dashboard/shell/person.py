@@ -35,6 +35,11 @@ def name(place: str) -> str:
     ).strip()  # fmt: skip
 
 
+def typed(place: str) -> str:
+    """The name in that place's field, or of the login; may be empty."""
+    return logged_in() or str(st.session_state.get(f"person-{place}", "")).strip()
+
+
 def remember(who: str) -> None:
     """Fill the name in next time."""
     st.session_state["person"] = who

@@ -12,10 +12,10 @@ import streamlit as st
 
 from collectors.unavailable import Unavailable
 from dashboard import catalogue
+from dashboard.alerts.entry import Entry
 from dashboard.catalogue.spec import Alert, Panel, Series
 from dashboard.catalogue.units import NUMBER
 from dashboard.feed import Reading, Window
-from dashboard.feed.query import quoted
 from dashboard.figures import lines
 from dashboard.runbooks import (
     Check,
@@ -36,11 +36,12 @@ from dashboard.runbooks import (
     names,
     summary,
 )
-from dashboard.shell import address, charts, links, states
+from dashboard.shell import address, charts, links, person, states
 from dashboard.shell.look import Look
-from dashboard.shell.text import ago, clock, plain
+from dashboard.shell.text import ago, clock, plain, visible
 from dashboard.shell.view import KEPT, View
 from dashboard.sources import current
+from dashboard.store import Tick
 
 # Level -> (word, Streamlit colour, icon); the word always stands beside the colour.
 LEVELS = {
@@ -61,6 +62,17 @@ class Asked:
     promql: str
     reading: Reading
     verdict: Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class _Page:
+    """A runbook opened for one alert: what fills it in, what its checks said, what was done."""
+
+    runbook: Runbook
+    context: Context
+    asked: Mapping[str, Asked]
+    entry: Entry | None  # None: the alert is not active, so there is no episode to tick anything off in
+    ticks: Mapping[str, Tick]
 
 
 def address_of(alert: str, labels: Mapping[str, str]) -> dict[str, str]:
@@ -109,12 +121,24 @@ def read(look: Look) -> None:
     except NoRunbook as why:
         _template(name, str(why), declared)
         return
-    context = _context(name, look)
+    entry = _entry(name, look)
+    labels = dict(entry.labels) if entry is not None else labels_in_address()
+    start = (entry.since or entry.fired_at) if entry is not None else None
+    context = Context(
+        labels,
+        entry.value if entry is not None else None,
+        start or look.view.window.bounds(look.now)[0],
+        look.now,
+    )
     asked = {check.id: _ask(check, context, look) for check in runbook.checks}
-    _head(runbook, declared, look)
+    ticks = look.sources.store.ticks(entry.episode) if entry is not None and runbook.steps else {}
+    page = _Page(runbook, context, asked, entry, ticks)
+    _head(runbook, declared, labels)
+    _about(entry, labels, look)
     _evidence([item.verdict for item in asked.values()])
+    _who(page, look)
     for section in runbook.sections:
-        _section(section, runbook, context, asked, look)
+        _section(section, page, look)
     if runbook.problems:
         with st.expander(f"{len(runbook.problems)} things to mend on this page"):
             for problem in runbook.problems:
@@ -161,66 +185,43 @@ def _template(name: str, why: str, declared: Alert | None) -> None:
     st.code(page, language="markdown")
 
 
-def _context(name: str, look: Look) -> Context:
-    """The alert this page is read for: of the address, else the one that fires now, else nothing."""
+def _entry(name: str, look: Look) -> Entry | None:
+    """The alert this page is read for: the active one that the labels in the address fit, chosen where there are several."""
     given = labels_in_address()
-    known = _active(name, look)
+    known = look.sources.alerts.look().chosen()
     matching = [
-        labels for labels, _ in known if all(labels.get(key) == value for key, value in given.items())
+        entry
+        for entry in known
+        if entry.name == name and all(entry.labels.get(label) == value for label, value in given.items())
     ]
-    labels = given
-    if len(matching) == 1:
-        labels = matching[0]
-    elif len(matching) > 1:
-        labels = matching[_which(matching)]
-    since = next((start for found, start in known if found == labels), None)
+    if len(matching) < 2:
+        return matching[0] if matching else None
+    words = [_series(entry.labels) for entry in matching]
+    chosen = st.selectbox(
+        f"{len(matching)} alerts of this name are active. Which one?",
+        range(len(matching)),
+        format_func=lambda i: words[i],
+        key="runbook-which",
+    )
+    return matching[chosen or 0]
+
+
+def _about(entry: Entry | None, labels: Mapping[str, str], look: Look) -> None:
+    """What the page is read for, and how that alert stands."""
     if labels:
-        _labels(labels, since, look)
-    if not known:
-        st.caption(
-            "This alert is neither pending nor firing now, as far as Prometheus says; the checks below look all the same."
+        st.code(
+            visible(
+                " ".join(f"{name}={value}" for name, value in sorted(labels.items()) if name != "alertname")
+            ),
+            language=None,
+            wrap_lines=True,
         )
-    return Context(
-        labels=labels, value=None, start=since or look.view.window.bounds(look.now)[0], end=look.now
-    )
-
-
-def _active(name: str, look: Look) -> list[tuple[dict[str, str], float | None]]:
-    """Labels and beginning (unix seconds) of every pending or firing alert of this name, as Prometheus records it."""
-    feed = look.sources.feed
-    since = {
-        _key(sample.labels): sample.value
-        for sample in feed.instant(f"ALERTS_FOR_STATE{{alertname={quoted(name)}}}").samples
-    }
-    found = {}
-    for sample in feed.instant(f"ALERTS{{alertname={quoted(name)}}}").samples:
-        key = _key(sample.labels)
-        found[key] = (dict(key), since.get(key))
-    return list(found.values())
-
-
-def _key(labels: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
-    return tuple(sorted((name, value) for name, value in labels.items() if name not in NOT_LABELS))
-
-
-def _which(matching: Sequence[Mapping[str, str]]) -> int:
-    words = [", ".join(f"{name}={value}" for name, value in labels.items()) for labels in matching]
-    return int(
-        st.selectbox(
-            f"{len(matching)} alerts of this name are active. Which one?",
-            range(len(matching)),
-            format_func=lambda i: words[i],
-            key="runbook-which",
-        )
-        or 0
-    )
-
-
-def _labels(labels: Mapping[str, str], since: float | None, look: Look) -> None:
-    words = " ".join(f"{name}={value}" for name, value in sorted(labels.items()))
-    st.code(words, language=None, wrap_lines=True)
-    if since is not None:
-        st.caption(f"Its condition holds since {clock(since, look.view.zone)}, {ago(since, look.now)}.")
+    if entry is None:
+        st.caption("This alert is not active now, as far as is known; the checks below look all the same.")
+        return
+    since = entry.since or entry.fired_at
+    taken = f" {entry.acknowledgement.who} has it." if entry.acknowledgement else ""
+    st.caption(plain(f"{entry.state} since {clock(since, look.view.zone)}, {ago(since, look.now)}.{taken}"))
 
 
 def _ask(check: Check, context: Context, look: Look) -> Asked:
@@ -235,7 +236,7 @@ def _ask(check: Check, context: Context, look: Look) -> Asked:
     return Asked(check, text, reading, evaluate(check.rows, reading.unavailable or reading.samples))
 
 
-def _head(runbook: Runbook, declared: Alert | None, look: Look) -> None:
+def _head(runbook: Runbook, declared: Alert | None, labels: Mapping[str, str]) -> None:
     facts = [runbook.severity, runbook.component]
     if runbook.owner:
         facts.append(f"owner: {runbook.owner}")
@@ -245,18 +246,11 @@ def _head(runbook: Runbook, declared: Alert | None, look: Look) -> None:
     st.caption(plain(" · ".join(filter(None, facts))))
     with st.container(horizontal=True):
         links.to("alerts", "All alerts", icon=":material/notifications:")
-        page = declared.page.partition("?")[0].strip("/") if declared else ""
+        page = declared.page.partition("?")[0].strip("/").removesuffix("-checks") if declared else ""
         if page:
-            links.to(
-                page.replace("-checks", ""), "Where to look", icon=":material/search:", **_narrowed(look)
-            )
-
-
-def _narrowed(_: Look) -> dict[str, str]:
-    """What of the alert's labels narrows the page it points to."""
-    labels = labels_in_address()
-    narrowed = {"instance": labels["instance"]} if labels.get("instance") else {}
-    return narrowed | ({"run": labels["run_id"]} if labels.get("run_id") else {})
+            narrowed = {"instance": labels["instance"]} if labels.get("instance") else {}
+            narrowed |= {"run": labels["run_id"]} if labels.get("run_id") else {}
+            links.to(page, "Where to look", icon=":material/search:", **narrowed)
 
 
 def _evidence(verdicts: Sequence[Verdict]) -> None:
@@ -269,28 +263,76 @@ def _evidence(verdicts: Sequence[Verdict]) -> None:
         st.caption(plain(f"Looked at and fine: {'; '.join(told.excluded)}."))
 
 
-def _section(
-    section: Section, runbook: Runbook, context: Context, asked: Mapping[str, Asked], look: Look
-) -> None:
+def _section(section: Section, page: _Page, look: Look) -> None:
     st.markdown(f"#### {plain(section.title)}")
     for piece in section.pieces:
         if isinstance(piece, Check):
-            check(asked[piece.id], look)
+            check(page.asked[piece.id], look)
             continue
         try:
-            words = fill_markdown(piece.markdown, context)
+            words = fill_markdown(piece.markdown, page.context)
         except TemplateError as why:
             st.error(plain(str(why)))
             continue
         if isinstance(piece, Step):
-            _step(piece, words, runbook, context, look)
+            _step(piece, words, page, look)
         else:
             st.markdown(words)
 
 
-def _step(step: Step, words: str, runbook: Runbook, context: Context, look: Look) -> None:
-    del step, runbook, context, look
-    st.markdown(f"- {words}")
+def _step(step: Step, words: str, page: _Page, look: Look) -> None:
+    """A step with its tick, shared by everybody who looks at this episode."""
+    words = " ".join(words.split())
+    if page.entry is None:
+        st.markdown(f"- {words}")
+        return
+    episode = page.entry.episode
+    done = page.ticks.get(step.id)
+    key = f"tick-{episode}-{step.id}"
+    st.session_state[key] = done is not None
+    st.checkbox(
+        words,
+        key=key,
+        disabled=look.sources.settings.read_only,
+        on_change=_ticked,
+        args=(key, episode, step.id),
+    )
+    if done is not None:
+        note = f": {done.note}" if done.note else ""
+        st.caption(plain(f"done by {done.who}, {clock(done.at, look.view.zone)}{note}"))
+
+
+def _ticked(key: str, episode: str, step: str) -> None:
+    """Keep what was ticked or taken back. Without a name nothing is kept, and the page says so."""
+    sources = current()
+    if sources.settings.read_only:
+        return
+    who = person.typed("runbook")
+    try:
+        if st.session_state[key]:
+            sources.store.tick(episode, step, who=who, note=str(st.session_state.get("tick-note") or ""))
+            st.session_state["tick-note"] = ""
+        else:
+            sources.store.untick(episode, step, who=who)
+        person.remember(who)
+    except (ValueError, Unavailable) as why:
+        st.session_state["runbook-problem"] = str(why)
+
+
+def _who(page: _Page, look: Look) -> None:
+    """The name that ticks are kept under, and a note for the next one."""
+    if page.entry is None or not page.runbook.steps:
+        return
+    if person.may_write(look.sources):
+        with st.container(horizontal=True, vertical_alignment="bottom"):
+            with st.container(width=220):
+                person.name("runbook")
+            st.text_input("Note for the next tick", key="tick-note", placeholder="optional", width=420)
+    problem = st.session_state.pop("runbook-problem", "")
+    if problem:
+        st.error(plain(problem))
+    done = sum(step.id in page.ticks for step in page.runbook.steps)
+    st.caption(f"{done} of {len(page.runbook.steps)} steps done in this episode")
 
 
 def check(item: Asked, look: Look) -> None:

@@ -14,7 +14,7 @@ _INVISIBLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u202a-\u202e\
 # What Streamlit replaces in the finished text, where no backslash protects it: icons (:material/x:), emoji (:x:),
 # addresses (a@b.c, www.x), arrows and dashes. A word joiner inside is not seen and keeps the letters as they are.
 _REPLACED = re.compile(
-    r"(?<=:)(?=material/|[\w+-]+:)|(?<=@)(?=\w)|(?<=www)(?=\.)|(?<=[<>~=-])(?=[>=-])", re.IGNORECASE
+    r"(?<=:)(?=material/|(?!\d\d:)[\w+-]+:)|(?<=@)(?=\w)|(?<=www)(?=\.)|(?<=[<>~=-])(?=[>=-])", re.IGNORECASE
 )
 
 
