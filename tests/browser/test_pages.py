@@ -53,9 +53,20 @@ MAIN: dict[str, Found] = {
     "/logs": rows(3),
     "/inference": drawn(3),
     "/hardware": drawn(3),
-    "/benchmark": said(r"reference-moe"),
+    "/benchmark": rows(1),  # one a measured size, of a benchmark that `FIRST` starts
     "/health-checks": said(r"(?i)prometheus"),
 }
+
+
+def start_benchmark(shown: Screen) -> None:
+    """Press the button, as a person would, and wait for the result of the shortest profile."""
+    shown.page.get_by_role("button", name="Start").click()
+    shown.wait_for(lambda: re.search(r"(?i)queued|running|done", shown.text()), 30, "the benchmark to start")
+    shown.wait_for(lambda: re.search(r"\bdone\b", shown.text()), 240, "the benchmark to end")
+
+
+# what must happen on a page before there is anything to see
+FIRST: dict[str, Callable[[Screen], None]] = {"/benchmark": start_benchmark}
 
 
 def test_every_page_of_the_site_map_is_looked_at():
@@ -65,6 +76,7 @@ def test_every_page_of_the_site_map_is_looked_at():
 @pytest.mark.parametrize("path", MAIN)
 def test_a_page_shows_what_it_is_for_and_its_console_no_error(path: str, open_page: Callable[..., Screen]):
     shown = open_page(path)
+    FIRST.get(path, lambda _: None)(shown)
     shown.unroll()
     shown.wait_for(lambda: MAIN[path](shown), 60, f"the main thing on {path} (figures: {shown.figures()})")
     assert shown.errors == []
@@ -90,11 +102,10 @@ def test_prometheus_stops_while_a_page_is_open_and_comes_back(open_page: Callabl
     before = max(figure.points for figure in shown.figures())
     prometheus.stop()
     try:
-        shown.wait_for(lambda: re.search(r"last good values", shown.text()), 60, "the banner")
-        banner = shown.text()
-        assert re.search(r"from \d\d:\d\d", banner), "since when"
-        assert re.search(r"(?i)refused", banner), "why"
-        assert "Traceback" not in banner
+        # the first look may find a connection that breaks off; every later one is refused
+        why = re.compile(r"last good values, from \d+ \w+ \d\d:\d\d:\d\d .*refused")
+        shown.wait_for(lambda: why.search(shown.text()), 60, "the banner that says since when and why")
+        assert "Traceback" not in shown.text()
         assert max(figure.points for figure in shown.figures()) >= before, "the figures stay"
     finally:
         prometheus.start()
