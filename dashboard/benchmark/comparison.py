@@ -10,7 +10,7 @@ Three ways to judge, the strongest that the data allows:
 * `pairwise`: two stored runs; Welch's test on log launch medians. The machine may have changed between
   them, so its strongest word is "suspect".
 
-What the canary did in a launch is taken off every cell of it; where it moved by more than 3 % between
+What the canary did in a launch is taken off every cell of it (in pairs, as far as the cell follows it); where it moved by more than 3 % between
 the two, nothing is said about the cells at all.
 """
 
@@ -38,6 +38,7 @@ CANARY_MAY_MOVE = 0.03
 PREEMPTED_MAY_DIFFER = 0.15
 _BROKEN = frozenset({"failed", "crashed", "hung", "wrong", "out of memory"})
 _LAUNCHES_AT_MOST = 50
+_CLOCKS = {"cpu": "cpu_p50_seconds", "host": "p50_seconds"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,18 +136,16 @@ def rebaseline(report: Report) -> Comparison:
     new = {**report, "cells": report["sides"]["candidate"]["cells"]}
     effects: dict[str, _Effect | str] = {}
     clock = _clock(old, new)
+    canary = {
+        launch["launch"]: value for launch in report["launches"] if (value := _canary(launch)) is not None
+    }
     for key, before, after in _pairs(old, new):
-        a, b = (
-            dict(
-                zip(
-                    (said["launch"] // 2 for said in cell["launches"]),
-                    _logs(cell, report, clock),
-                    strict=True,
-                )
-            )
-            for cell in (before, after)
-        )  # two launches a turn, one of either side
-        effects[key] = _paired(np.array([b[turn] - a[turn] for turn in a if turn in b]))
+        a, b = (_by_turn(cell, clock) for cell in (before, after))
+        turns = [turn for turn in a if turn in b]
+        ratios = np.array([b[turn][1] - a[turn][1] for turn in turns])
+        heard = [(canary.get(a[turn][0]), canary.get(b[turn][0])) for turn in turns]
+        shifts = [after - before for before, after in heard if before is not None and after is not None]
+        effects[key] = _paired(ratios, np.array(shifts) if len(shifts) == len(ratios) else None)
     return _judge("paired", old, new, effects)
 
 
@@ -203,11 +202,23 @@ def _prediction(earlier: Sequence[Logs], new: Logs) -> _Effect | str:
     return _Effect(float(new.mean() - centres.mean()), math.sqrt(variance * (1 + 1 / h)), h - 1, spread)
 
 
-def _paired(ratios: Logs) -> _Effect:
-    """Log ratios of launches that ran next to each other, one of either side."""
+def _paired(ratios: Logs, canary: Logs | None) -> _Effect:
+    """Log ratios of launches that ran next to each other, as they would be had the canary not moved.
+
+    How far a cell follows the canary is estimated from the pairs themselves (analysis of covariance: the
+    intercept of a straight line, with its own error and one degree of freedom less). Taking all of the
+    canary off would add its noise to a cell that does not follow it.
+    """
     n = len(ratios)
     if n < 2:
         return _Effect(float(ratios.mean()) if n else 0.0, None, 0, None)
+    if canary is not None and n >= 4 and (power := float(((canary - canary.mean()) ** 2).sum())) > 0:
+        slope = float(((canary - canary.mean()) * ratios).sum()) / power
+        centre = float(ratios.mean() - slope * canary.mean())
+        left = ratios - centre - slope * canary
+        spread = math.sqrt(float((left**2).sum()) / (n - 2))
+        error = spread * math.sqrt(1 / n + float(canary.mean()) ** 2 / power)
+        return _Effect(centre, error, n - 2, spread / math.sqrt(2))
     spread = float(ratios.std(ddof=1))
     return _Effect(float(ratios.mean()), spread / math.sqrt(n), n - 1, spread / math.sqrt(2))
 
@@ -362,10 +373,16 @@ def _ok_cell(report: Report, key: str) -> Mapping[str, Any] | None:
 def _logs(cell: Mapping[str, Any], report: Report, clock: str) -> Logs:
     """Log launch medians of a cell, each with what the canary did in its launch taken off."""
     heard = {launch["launch"]: _canary(launch) for launch in report["launches"]}
-    name = "cpu_p50_seconds" if clock == "cpu" else "p50_seconds"
     return np.array(
-        [math.log(launch[name]) - (heard.get(launch["launch"]) or 0.0) for launch in cell["launches"]]
+        [math.log(said[_CLOCKS[clock]]) - (heard.get(said["launch"]) or 0.0) for said in cell["launches"]]
     )
+
+
+def _by_turn(cell: Mapping[str, Any], clock: str) -> dict[int, tuple[int, float]]:
+    """Turn → (launch, log median): two launches a turn, one of either side."""
+    return {
+        said["launch"] // 2: (said["launch"], math.log(said[_CLOCKS[clock]])) for said in cell["launches"]
+    }
 
 
 def _canary(launch: Mapping[str, Any]) -> float | None:

@@ -151,6 +151,7 @@ class Supervisor:
         """One launch, restarted without the cell that killed it as often as that helps."""
         measured: list[str] = []
         limit = _memory_limit()
+        whose = {} if side is None else {"side": side.name}
         for attempt in range(_RESTARTS_PER_LAUNCH):
 
             def hear(event: dict[str, Any]) -> None:
@@ -159,9 +160,7 @@ class Supervisor:
                     measured.append(str(event.get("key")))
                 if name == "planned":
                     self._planned = event.get("cells")
-                self._run.append(
-                    name, launch=number, **({"side": side.name} if side is not None else {}), **event
-                )
+                self._run.append(name, launch=number, **whose, **event)
 
             worker = launch.Worker(
                 self._run.path,
@@ -177,6 +176,7 @@ class Supervisor:
                 self._run.append(
                     "launch started",
                     launch=number,
+                    **whose,
                     attempt=attempt,
                     process=worker.identity.as_json() if worker.identity else None,
                 )
