@@ -10,6 +10,7 @@ from typing import Any
 import streamlit as st
 import structlog
 
+from dashboard import journal
 from dashboard import settings as configuration
 from dashboard.health import routes
 from dashboard.settings import Settings
@@ -25,6 +26,7 @@ log = structlog.get_logger("dashboard.server")
 def serve(settings: Settings) -> int:
     """Serve until interrupted; returns the exit code of the process."""
     configuration.use(settings)
+    journal.configure(settings.data_dir / "logs")
     sources = current()
     app(sources).run(config=_config(settings))
     return 0

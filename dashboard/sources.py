@@ -3,6 +3,8 @@
 Knows no Streamlit: the command line and the tests use it too.
 """
 
+import threading
+import time
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -11,14 +13,16 @@ from dashboard import settings as configuration
 from dashboard.settings import Settings
 
 if TYPE_CHECKING:
-    from collectors.alertmanager import Alertmanager
     from prometheus_client import CollectorRegistry
 
+    from collectors.alertmanager import Alertmanager
     from collectors.prometheus import Prometheus
     from collectors.runs import RunsDirectory
     from dashboard.alerts.board import AlertBoard
+    from dashboard.alerts.episodes import History
     from dashboard.benchmark.runs import Benchmarks
     from dashboard.feed import Feed
+    from dashboard.feed.source import Shared
     from dashboard.health import Health
     from dashboard.sampler import Sampler
     from dashboard.store import Store
@@ -86,7 +90,15 @@ class Sources:
             aliases=chosen.aliases,
             job=chosen.job,
             utilization_scale=chosen.utilization_scale,
+            registry=self.registry,
         )
+
+    @cached_property
+    def episodes(self) -> "Shared[History]":
+        """When alerts fired before, by window; asked anew after three refreshes."""
+        from dashboard.feed.source import Shared
+
+        return Shared(3 * self.settings.refresh_seconds, time.time, most=16)
 
     @cached_property
     def sampler(self) -> "Sampler":
@@ -136,10 +148,12 @@ class Sources:
 
 
 _current: list[Sources] = []
+_guard = threading.Lock()
 
 
 def current() -> Sources:
     """The sources of this process."""
-    if not _current:
-        _current.append(Sources(configuration.current()))
-    return _current[0]
+    with _guard:
+        if not _current:
+            _current.append(Sources(configuration.current()))
+        return _current[0]

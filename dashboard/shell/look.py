@@ -9,6 +9,7 @@ from collectors.unavailable import Unavailable
 from dashboard.catalogue.spec import Panel
 from dashboard.feed import Answer, Evolution, ExpertLoads, Run, RunList
 from dashboard.figures.marks import Mark
+from dashboard.shell import noted
 from dashboard.shell.view import View
 from dashboard.sources import Sources
 from dashboard.verdict.evolution import Standing, Verdict, judge
@@ -90,5 +91,5 @@ class Look:
 
     @cached_property
     def noted(self) -> tuple[Mark, ...]:
-        """What happened while the curves were drawn."""
-        return ()
+        """What happened while the curves were drawn: alert episodes of this run and benchmark runs."""
+        return noted.marks(self.sources, self.view.window, self.run_id, self.now)

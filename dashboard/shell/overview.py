@@ -1,54 +1,51 @@
 """What fires, and whether silence can be believed: is Prometheus there, does it scrape, do its rules run?"""
 
-from collections import Counter
 from typing import Literal
 
 import streamlit as st
 
+from dashboard.alerts.entry import STATES, Entry, attention
 from dashboard.feed import Reading
 from dashboard.shell import links, states
 from dashboard.shell.look import Look
-from dashboard.shell.text import ago, plain
+from dashboard.shell.text import ago, clock, plain
 
 MOST = 5
-RANK = {"critical": 0, "warning": 1}
+ALWAYS = ("firing", "pending")  # shown even where there are none
 # Severity -> (colour, icon) of Streamlit; the word always stands beside them.
 SIGNS: dict[str, tuple[Literal["red", "orange", "gray"], str]] = {
     "critical": ("red", ":material/error:"),
     "warning": ("orange", ":material/warning:"),
 }
-WATCHDOG = "Watchdog"
 
 
 def firing(look: Look) -> None:
-    """How many alerts fire, and the worst of them."""
+    """How many alerts fire, and those that want attention most."""
     with st.container(border=True):
         st.subheader("What fires", anchor=False)
-        if look.sources.prometheus is None:
+        if look.sources.prometheus is None and not look.sources.alertmanagers:
             states.empty(
                 "No Prometheus is configured, so no alert can fire: set MOE_DASHBOARD_PROMETHEUS_URL."
             )
             return
-        reading = look.sources.feed.instant("ALERTS")
-        if _unreadable(reading, look):
-            return
-        alerts = [sample.labels for sample in reading.samples if sample.labels.get("severity") != "none"]
-        burning = sorted(
-            (labels for labels in alerts if labels.get("alertstate") == "firing"),
-            key=lambda labels: (RANK.get(labels.get("severity", ""), 2), labels.get("alertname", "")),
-        )
-        pending = sum(labels.get("alertstate") == "pending" for labels in alerts)
-        counts = Counter(labels.get("severity", "") for labels in burning)
-        with st.container(horizontal=True, gap="large"):
-            for word in ("critical", "warning"):
-                st.metric(word.capitalize(), counts[word], width="content")
-            st.metric("Pending", pending, width="content")
-        for labels in burning[:MOST]:
-            _alert(labels)
-        if not burning:
-            st.caption("Nothing fires.")
-        elif len(burning) > MOST:
-            st.caption(f"and {len(burning) - MOST} more")
+        known = look.sources.alerts.look()
+        for why in known.unavailable:
+            states.unavailable(why)
+        counts = known.counts
+        if not known.unavailable or counts:
+            with st.container(horizontal=True, gap="large"):
+                for state in STATES:
+                    if state in counts or state in ALWAYS:
+                        st.metric(state.capitalize(), counts.get(state, 0), width="content")
+        urgent = sorted((entry for entry in known.entries if entry.severity != "none"), key=attention)
+        for entry in urgent[:MOST]:
+            _alert(entry, look)
+        if not urgent and not known.unavailable:
+            st.caption(
+                "Nothing fires." if known.quiet else "Nothing fires, but see whether that can be believed."
+            )
+        elif len(urgent) > MOST:
+            st.caption(f"and {len(urgent) - MOST} more")
         links.to("alerts", "All alerts", icon=":material/notifications:")
 
 
@@ -75,7 +72,7 @@ def monitoring(look: Look) -> None:
         else:
             _said(ok=True, words=f"All {len(up.samples)} targets are up.")
         _scraped(look)
-        _watchdog(look)
+        _path_of_alerts(look)
         links.to("health", "Health checks", icon=":material/health_and_safety:")
 
 
@@ -86,18 +83,14 @@ def _scraped(look: Look) -> None:
         _said(ok=seconds < 120, words=f"The oldest scrape is {seconds:.0f} s old.")
 
 
-def _watchdog(look: Look) -> None:
-    """An alert that always fires: where it does not, the rules are not loaded or not evaluated, and silence means nothing."""
-    found = look.sources.feed.instant("ALERTS").samples
-    barks = any(
-        sample.labels.get("alertname") == WATCHDOG and sample.labels.get("alertstate") == "firing"
-        for sample in found
-    )
-    words = "Watchdog fires, as it always should: the rules are evaluated."
-    _said(
-        ok=barks,
-        words=words if barks else "Watchdog does not fire: the alert rules are not loaded or not evaluated.",
-    )
+def _path_of_alerts(look: Look) -> None:
+    """Whether an alert would reach anybody: Watchdog fires, rules evaluate, Alertmanager hears of it."""
+    known = look.sources.alerts.look()
+    bad = [finding for finding in known.findings if finding.level != "info"]
+    for finding in bad:
+        _said(ok=False, words=f"{finding.words} {finding.advice}".strip())
+    if not bad and not known.unavailable:
+        _said(ok=True, words="Alert rules are evaluated and Watchdog fires, as it always should.")
 
 
 def _unreadable(reading: Reading, look: Look) -> bool:
@@ -110,18 +103,19 @@ def _unreadable(reading: Reading, look: Look) -> bool:
     return True
 
 
-def _alert(labels: dict[str, str]) -> None:
-    severity = labels.get("severity", "")
+def _alert(entry: Entry, look: Look) -> None:
+    colour, icon = SIGNS.get(entry.severity, ("gray", ":material/notifications:"))
     with st.container(horizontal=True, vertical_alignment="center"):
-        colour, icon = SIGNS.get(severity, ("gray", ":material/notifications:"))
-        st.badge(plain(severity or "no severity"), icon=icon, color=colour)
-        name = labels.get("alertname", "")
-        about = " · ".join(
-            f"{key} {labels[key]}" for key in ("run_id", "instance", "layer", "gpu_id") if labels.get(key)
-        )
-        st.markdown(f"**{plain(name)}**", width="content")
-        st.caption(plain(about), width="stretch")
-        links.to("runbooks", "Runbook", icon=":material/menu_book:", alert=name)
+        st.badge(plain(entry.severity or "no severity"), icon=icon, color=colour)
+        st.markdown(f"**{plain(entry.name)}**", width="content")
+        about = [
+            f"{key} {entry.labels[key]}"
+            for key in ("run_id", "instance", "layer", "gpu_id")
+            if entry.labels.get(key)
+        ]
+        since = f"since {clock(entry.since, look.view.zone)}" if entry.since is not None else ""
+        st.caption(plain(" · ".join(filter(None, [entry.state, since, *about]))), width="stretch")
+        links.to("runbooks", "Runbook", icon=":material/menu_book:", alert=entry.name)
 
 
 def _said(*, ok: bool, words: str) -> None:

@@ -77,9 +77,13 @@ def _choice(known: tuple[Topology, ...], run_id: str) -> tuple[Topology, Topolog
         return known[0], None
     by_generation = {one.generation: one for one in known}
     generations = sorted(by_generation)
+    slider, followed = f"topology-shown-{run_id}", f"topology-newest-{run_id}"
+    if st.session_state.get(slider) in (None, st.session_state.get(followed)):
+        st.session_state[slider] = generations[-1]  # nobody moved it: it follows the newest
+    st.session_state[followed] = generations[-1]
     with st.container(horizontal=True, gap="large"):
         shown = st.select_slider(
-            "Best at generation", generations, value=generations[-1], key=f"topology-shown-{run_id}", width=360,
+            "Best at generation", generations, key=slider, width=360,
             help="Every best the run has had. The newest is shown until you choose another.",
         )  # fmt: skip
         earlier = [NOTHING, *(str(one) for one in generations if one != shown)]

@@ -8,7 +8,7 @@ diverged    fitness or loss stopped being a number in the newest generations
 finished    the run says that it is over
 stuck       it says that it runs, and no generation has ended for many times the usual pace
 restarted   a new segment has begun, and is too young to be judged
-collapsed   hardly a distinct genome is left, and nothing is gained
+collapsed   hardly a distinct genome is left to choose from, whatever fitness does meanwhile
 improving   something was gained within the run's patience
 converged   nothing is gained, and the population agrees on it: its mean stands at its best
 stagnated   nothing is gained, although the population still differs
@@ -37,12 +37,13 @@ Word = Literal[
 GAIN = 0.001  # of the range of all fitness seen
 PATIENCE = 20  # generations without gain, at the least
 PATIENCE_SHARE = 0.25  # of the generations so far
-PATIENCE_GAPS = 2.0  # times the longest wait for a gain so far
+PATIENCE_GAPS = 1.5  # times the longest wait for a gain so far
 FEW_GENOMES = 0.1  # of the population: fewer distinct genomes are a collapse
 NO_DIVERSITY = 0.02  # the same by the diversity score, where distinct genomes are not told
 COLLAPSED_FOR = 3  # generations in a row
+FIRST = 3  # generations before anything is said
 YOUNG = 5  # generations of a segment that cannot be judged yet
-AGREED = 0.05  # of the range: mean this near to best is a population that agrees
+AGREED = 0.1  # of the range: mean this near to best is a population that agrees
 STUCK_PACES = 10.0  # times the usual pace
 STUCK_SECONDS = 30.0  # and at the least so long
 FASTER = 5.0  # generations so many times faster than before are named
@@ -103,6 +104,8 @@ def judge(standing: Standing, frame: pd.DataFrame, now: float, *, restarts: tupl
         return Verdict(
             "restarted", (_capital(restarts[-1] if restarts else "a new segment began"), *_reached(frame))
         )
+    if len(segment) < FIRST:
+        return Verdict("unknown", ("Too few generations are known to judge.", *_reached(frame)))
     return _population(segment, paused=standing.state == "paused")
 
 
@@ -122,7 +125,7 @@ def _population(segment: pd.DataFrame, *, paused: bool) -> Verdict:
     if gains.waited < gains.patience:
         return Verdict("improving", (*gains.said, *extra))
     spread = _column(segment, metrics.BEST) - _column(segment, metrics.AVERAGE)
-    known = spread[np.isfinite(spread)][-COLLAPSED_FOR:]
+    known = spread[np.isfinite(spread)][-PATIENCE:]
     variety = _variety(segment)
     since = gains.last_generation
     if known.size and float(np.median(known)) <= AGREED * gains.range:
@@ -143,7 +146,7 @@ class Gains:
     last_generation: float  # at which the best-so-far last rose
     waited: float  # generations since
     patience: float  # generations
-    recent: float  # rise over the last PATIENCE generations
+    recent: float  # rise over the last `patience` generations
 
     @classmethod
     def of(cls, segment: pd.DataFrame) -> "Gains":
@@ -167,14 +170,15 @@ class Gains:
         moments = at[rises]
         longest = float(np.max(np.diff(moments))) if moments.size > 1 else 0.0
         length = float(at[-1] - at[0])
-        recent = so_far[-1] - so_far[np.searchsorted(at, at[-1] - PATIENCE)] if at.size else 0.0
+        patience = max(PATIENCE, PATIENCE_SHARE * length, PATIENCE_GAPS * longest)
+        recent = so_far[-1] - so_far[np.searchsorted(at, at[-1] - patience)]
         return cls(
             range=spread,
             threshold=threshold,
             best=float(so_far[-1]),
             last_generation=float(moments[-1]),
             waited=float(at[-1] - moments[-1]),
-            patience=max(PATIENCE, PATIENCE_SHARE * length, PATIENCE_GAPS * longest),
+            patience=patience,
             recent=float(recent),
         )
 
@@ -182,15 +186,11 @@ class Gains:
     def said(self) -> tuple[str, ...]:
         """In words."""
         if self.waited < self.patience:
-            rose = (
-                f"Best rose by {NUMBER.format(_short(self.recent))} in the last {PATIENCE} generations"
-                if self.recent > 0
-                else f"Best is {NUMBER.format(_short(self.best))}"
-            )
-            return (f"{rose}; the last gain was {self.waited:.0f} generations ago.",)
-        return (
-            f"No gain above {NUMBER.format(_short(self.threshold))} for {self.waited:.0f} generations; best is {NUMBER.format(_short(self.best))}.",
-        )
+            rose = f"Best rose by {NUMBER.format(_short(self.recent))} to {NUMBER.format(_short(self.best))}"
+            since = f"over the last {self.patience:.0f} generations; the last gain was {_ago(self.waited)}."
+            return (f"{rose} {since}",)
+        gain, best = NUMBER.format(_short(self.threshold)), NUMBER.format(_short(self.best))
+        return (f"No gain above {gain} for {self.waited:.0f} generations; best is {best}.",)
 
 
 def _diverged(frame: pd.DataFrame) -> Verdict | None:
@@ -366,6 +366,10 @@ def _since(segment: pd.DataFrame, holds: NDArray[np.bool_]) -> float:
     """The generation at which the newest unbroken stretch of `holds` began."""
     broken = np.flatnonzero(~holds)
     return float(_steps(segment)[broken[-1] + 1 if broken.size and broken[-1] + 1 < len(holds) else 0])
+
+
+def _ago(generations: float) -> str:
+    return "in the newest one" if generations < 1 else f"{generations:.0f} before the newest"
 
 
 def _short(value: float) -> float:
