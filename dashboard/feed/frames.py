@@ -2,11 +2,14 @@
 
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 
+import numpy as np
 import pandas as pd
 
 from dashboard.feed.answer import Answer, Asked
 from dashboard.feed.ranges import Known
+from dashboard.feed.window import Grid
 
 _HOLE = re.compile(r"\{([a-zA-Z_][a-zA-Z0-9_]*)\}")
 
@@ -24,7 +27,7 @@ def answer(parts: Sequence[tuple[str, str, Known]]) -> Answer:
         columns += [names[row] for row in order]
         labels += [known.labels[row] for row in order]
         values = known.values if order == list(range(len(order))) else known.values[order]
-        pieces.append(pd.DataFrame(values.T, index=_index(known), copy=False))
+        pieces.append(pd.DataFrame(values.T, index=_index(known.grid), copy=False))
     frame = pieces[0] if len(pieces) == 1 else pd.concat(pieces, axis=1) if pieces else Answer().frame
     frame.columns = pd.Index(_unique(columns, labels), dtype=object)
     looks = [known.looked_at for _, _, known in parts]
@@ -50,8 +53,10 @@ def natural(text: str) -> list[tuple[int, int, str]]:
     ]
 
 
-def _index(known: Known) -> pd.DatetimeIndex:
-    return pd.DatetimeIndex(known.times.astype("datetime64[s]"), tz="UTC")
+@lru_cache(64)
+def _index(grid: Grid) -> pd.DatetimeIndex:
+    """The grid's times; one object for all frames on it."""
+    return pd.DatetimeIndex(np.arange(grid.start, grid.end + 1, grid.step).astype("datetime64[s]"), tz="UTC")
 
 
 def _named(legend: str, labels: dict[str, str]) -> str:
@@ -66,6 +71,8 @@ def _unique(names: list[str], labels: list[dict[str, str]]) -> list[str]:
         groups.setdefault(name, []).append(at)
     unique = list(names)
     for name, places in groups.items():
+        if len(places) == 1:
+            continue
         keys = sorted({key for at in places for key in labels[at]})
         differing = [key for key in keys if len({labels[at].get(key) for at in places}) > 1]
         if differing:

@@ -20,9 +20,7 @@ from tests.feed import history
 
 @pytest.fixture(scope="session")
 def past(tmp_path_factory: pytest.TempPathFactory) -> Iterator[services.PrometheusService]:
-    with services.prometheus(
-        tmp_path_factory.mktemp("past"), flags=["--storage.tsdb.allow-overlapping-blocks"], config={}
-    ) as service:
+    with services.prometheus(tmp_path_factory.mktemp("past")) as service:
         service.backfill(history.openmetrics())
         yield service
 
