@@ -36,10 +36,19 @@ class Sources:
 
     @cached_property
     def registry(self) -> "CollectorRegistry":
-        """The dashboard about itself: what /metrics shows."""
-        from prometheus_client import CollectorRegistry
+        """The dashboard about itself, and the last benchmark results: what /metrics shows."""
+        from prometheus_client import CollectorRegistry, Gauge
 
-        return CollectorRegistry()
+        from dashboard import __version__
+        from dashboard.benchmark.collector import BenchmarkCollector
+        from dashboard.catalogue.monitoring import BUILD_INFO
+
+        registry = CollectorRegistry()
+        registry.register(BenchmarkCollector(self.benchmarks))
+        Gauge(BUILD_INFO.name, BUILD_INFO.help, BUILD_INFO.labels, registry=registry).labels(__version__).set(
+            1
+        )
+        return registry
 
     @cached_property
     def prometheus(self) -> "Prometheus | None":
