@@ -120,6 +120,18 @@ def facts(device: Device, nvml: Any = pynvml) -> dict[str, Any]:
     }
 
 
+def memory_used_bytes(device: Device, nvml: Any = pynvml) -> int | None:
+    """Memory in use on the device, by whomever; None on a CPU or where NVML does not say."""
+    if device.kind == "cpu":
+        return None
+    try:
+        nvml.nvmlInit()
+        used = nvml.nvmlDeviceGetMemoryInfo(nvml.nvmlDeviceGetHandleByUUID(device.uuid)).used
+    except nvml.NVMLError:
+        return None
+    return int(used)
+
+
 def find(uuid: str | None = None, nvml: Any = pynvml) -> Device | None:
     """The GPU with this UUID, or the one with most free memory; None where there is no such GPU."""
     try:

@@ -26,6 +26,8 @@ from dashboard.benchmark.spec import Side, Spec
 _ASK_QUEUE_EVERY_SECONDS = 0.2
 _RESTARTS_PER_LAUNCH = 8
 _MEMORY_SHARE = 0.8  # of what is available when the lease is taken
+_MEMORY_BACK_WITHIN_SECONDS = 10.0
+_MEMORY_MAY_STAY_BYTES = 64 * 1024 * 1024
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -48,6 +50,7 @@ class Supervisor:
         self._lease = lease.Lease(Path(self._spec.lease_directory), ticket)
         self._signalled = False
         self._deadline = float("inf")
+        self._memory_before: int | None = None  # used on the GPU when we got it
         self._given_up: list[str] = []  # cells that took a worker with them
         self._planned: list[dict[str, Any]] | None = None
         signal.signal(signal.SIGTERM, self._asked_to_stop)
@@ -66,6 +69,7 @@ class Supervisor:
                 self._to_the_end()
             finally:
                 processes.sweep(self._spec.mark)
+                self._wait_for_memory()
                 self._lease.release()
         except Over as over:
             self._end(over.state, over.sentence, over.details)
@@ -88,6 +92,7 @@ class Supervisor:
         self._wait_for_device()
         self._deadline = time.monotonic() + self._spec.profile.limit_seconds
         soft = time.monotonic() + self._spec.profile.soft_limit_seconds
+        self._memory_before = gpu.memory_used_bytes(self._spec.device)
         self._run.append("leased", device=self._spec.device.lease)
         self._run.append("environment", environment=self._environment())
         with gpu.Sampler(self._spec.device, self._run.path / "gpu.jsonl") as sampler:
@@ -127,6 +132,17 @@ class Supervisor:
                     position=standing[0] + 1,
                     holder={name: holder.get(name) for name in ("run_id", "owner", "since")},
                 )
+            time.sleep(_ASK_QUEUE_EVERY_SECONDS)
+
+    def _wait_for_memory(self) -> None:
+        """Keep the lease until the driver gave our workers' memory back: the next run must not meet it."""
+        if self._memory_before is None:
+            return
+        patience = time.monotonic() + _MEMORY_BACK_WITHIN_SECONDS
+        while time.monotonic() < patience:
+            used = gpu.memory_used_bytes(self._spec.device)
+            if used is None or used <= self._memory_before + _MEMORY_MAY_STAY_BYTES:
+                return
             time.sleep(_ASK_QUEUE_EVERY_SECONDS)
 
     def _environment(self) -> dict[str, Any]:

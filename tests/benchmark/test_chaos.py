@@ -18,7 +18,7 @@ from dashboard.benchmark import processes
 from dashboard.benchmark.directory import TERMINAL
 from tests.benchmark.conftest import SHORT, Room
 
-KILLS = int(os.environ.get("BENCHMARK_KILLS", "8"))  # `make test-long` sets 1000
+KILLS = int(os.environ.get("BENCHMARK_KILLS", "8"))  # more for a long job: BENCHMARK_KILLS=1000
 
 
 def statuses(room: Room, run_id: str) -> dict[str, str]:
