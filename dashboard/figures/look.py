@@ -48,11 +48,15 @@ def axis_of(unit: Unit) -> dict[str, Any]:
 
 
 def local(times: pd.DatetimeIndex | NDArray[np.float64], zone: str) -> NDArray[np.float64]:
-    """Times (aware index, or unix seconds) as milliseconds of the viewer's wall clock, what plotly's date axis counts in."""
+    """Times (aware index, or unix seconds) as milliseconds for plotly's date axis, to be read as the wall clock of `zone`.
+
+    plotly shows a number in the zone of the browser, which is the viewer's: so unix milliseconds go out as they are.
+    """
+    del zone  # it is the browser's own; a fixed other one would need an offset for each time
     aware = times if isinstance(times, pd.DatetimeIndex) else pd.to_datetime(times, unit="s", utc=True)
-    wall = pd.DatetimeIndex(aware).tz_convert(zone).tz_localize(None)
-    milliseconds = wall.as_unit("ms").asi8.astype(np.float64)
-    milliseconds[wall.isna()] = np.nan
+    index = pd.DatetimeIndex(aware).tz_convert("UTC")
+    milliseconds = index.as_unit("ms").asi8.astype(np.float64)
+    milliseconds[index.isna()] = np.nan
     return np.asarray(milliseconds)
 
 
@@ -79,4 +83,5 @@ def legend(top: float = 1.0) -> dict[str, Any]:
     """A legend in one row above the plot, at its right end; `top` is the plot's upper edge as a share of the figure."""
     return {
         "orientation": "h", "yanchor": "bottom", "y": top, "xanchor": "right", "x": 1, "title": {"text": ""}, "font": {"size": 11},
+        "bgcolor": "rgba(0,0,0,0)",
     }  # fmt: skip
