@@ -1,10 +1,10 @@
 """Alerts: what is wrong now, since when, who has it, and what happened before."""
 
-from dashboard.shell import alerts, page
+from dashboard.shell import alert_history, alerts, page
 
 page(
     title="Alerts",
     question="What is wrong now, since when, and who has it?",
     above=alerts.filters,
-    rows=[[alerts.now], [alerts.listed], [alerts.history]],
+    rows=[[alerts.now], [alerts.listed], [alert_history.history]],
 )

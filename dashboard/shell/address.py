@@ -53,3 +53,11 @@ def text(
         st.text_input(label, key=name, bind="query-params", placeholder=placeholder, width=width, help=why)
         or ""
     )
+
+
+def switch(label: str, name: str) -> bool:
+    """An on-off choice; the address holds 1 or nothing."""
+    key = f"address-{name}"
+    st.session_state[key] = held(name) == "1"
+    st.toggle(label, key=key, on_change=lambda: hold(name, "1" if st.session_state[key] else ""))
+    return held(name) == "1"

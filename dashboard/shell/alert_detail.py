@@ -1,0 +1,299 @@
+"""One alert in full: what its annotations say, who has it, notes, silences with a preview of what they would mute, a ticket.
+
+Everything that writes is off in read-only mode, needs a name, and is kept with it.
+"""
+
+import time
+from collections.abc import Callable, Mapping
+
+import streamlit as st
+
+from collectors.alertmanager import Matcher, Silence
+from collectors.unavailable import Unavailable
+from dashboard.alerts.entry import AlertList, Entry
+from dashboard.alerts.matchers import MatcherError, parse, written
+from dashboard.alerts.ticket import ticket
+from dashboard.catalogue.units import SECONDS
+from dashboard.shell import links, person
+from dashboard.shell.look import Look
+from dashboard.shell.text import clock, is_link, plain, visible
+from dashboard.sources import current
+
+DURATIONS = {"30 minutes": 1800, "2 hours": 7200, "8 hours": 28_800, "1 day": 86_400, "3 days": 259_200}
+PREVIEWED = 10  # alerts a silence would mute, named one by one
+
+
+def expander(entry: Entry, known: AlertList, look: Look) -> None:
+    """The details, worked out only once somebody opens them."""
+    place = entry.fingerprint
+    details = st.expander("Details", key=f"details-{place}", on_change="rerun")
+    if not details.open:
+        return
+    with details:
+        _annotations(entry)
+        _sources(entry)
+        _problem(place)
+        acting, silencing = st.columns(2)
+        with acting:
+            _acknowledge(entry, look)
+            _notes(entry, look)
+        with silencing:
+            _silences(entry, known, look)
+        copy = st.expander("Copy as Markdown for a ticket", key=f"ticket-{place}", on_change="rerun")
+        if copy.open:
+            text = ticket(entry, now=look.now, dashboard_url=look.sources.settings.dashboard_url)
+            copy.code(text, language="markdown", wrap_lines=True)
+
+
+def words(labels: Mapping[str, str]) -> str:
+    """Labels as text, without the name."""
+    return " ".join(f"{name}={value}" for name, value in sorted(labels.items()) if name != "alertname")
+
+
+def _annotations(entry: Entry) -> None:
+    for name, text in entry.annotations.items():
+        st.caption(plain(name))
+        if name != "summary" and is_link(text):
+            st.link_button(plain(text), text, icon=":material/open_in_new:", type="tertiary")
+        else:
+            st.text(visible(text))
+    if entry.query:
+        st.code(visible(entry.query), language="promql", wrap_lines=True)
+
+
+def _sources(entry: Entry) -> None:
+    """Where the sources call it differently, each is named."""
+    if len(set(entry.said.values())) > 1:
+        st.caption(
+            plain(
+                "The sources disagree: "
+                + ", ".join(f"{source} says {state}" for source, state in entry.said.items())
+            )
+        )
+    if entry.inhibited_by:
+        st.caption(plain(f"inhibited by {len(entry.inhibited_by)} other alerts"))
+    run = entry.labels.get("run_id")
+    if run:
+        with st.container(horizontal=True):
+            links.to("evolution", "Its run", run=run)
+            links.to("logs", "Its log", run=run)
+
+
+def _acknowledge(entry: Entry, look: Look) -> None:
+    """Take it, or give it back. Not a silence: it goes on to notify, and ends with the alert."""
+    if not person.may_write(look.sources):
+        return
+    place = entry.fingerprint
+    with st.form(f"acknowledge-{place}", border=True):
+        st.markdown(
+            "**Acknowledge**",
+            help="Says that you have it. It is not a silence, and ends when the alert ends.",
+        )
+        person.name(f"ack-{place}")
+        st.text_input("Comment", key=f"ack-comment-{place}", placeholder="what you know or do")
+        with st.container(horizontal=True):
+            st.form_submit_button("Acknowledge", on_click=_taken, args=(entry.name, place), type="primary")
+            if entry.acknowledgement is not None:
+                st.form_submit_button("Give it back", on_click=_released, args=(entry.name, place))
+
+
+def _notes(entry: Entry, look: Look) -> None:
+    try:
+        notes = look.sources.store.notes(entry.fingerprint)
+    except Unavailable as why:
+        st.warning(plain(str(why)))
+        return
+    for note in notes[-10:]:
+        st.caption(plain(f"{note.who}, {clock(note.at, look.view.zone)}"))
+        st.text(visible(note.text))
+    if look.sources.settings.read_only:
+        return
+    place = entry.fingerprint
+    with st.form(f"note-{place}", border=True, clear_on_submit=True):
+        st.text_area(
+            "Note",
+            key=f"note-text-{place}",
+            height=80,
+            placeholder="kept with your name above, for everybody",
+        )
+        st.form_submit_button("Add note", on_click=_noted, args=(entry.name, place))
+
+
+def _silences(entry: Entry, known: AlertList, look: Look) -> None:
+    """The silences that mute it, each to extend or end, and a new one with a preview."""
+    if not look.sources.alertmanagers:
+        st.caption(
+            "No Alertmanager is configured (MOE_DASHBOARD_ALERTMANAGER_URLS), so nothing can be silenced here."
+        )
+        return
+    if known.silences is None:
+        st.caption("No Alertmanager answers, so its silences are not known.")
+        return
+    place = entry.fingerprint
+    for silence in known.silences:
+        if silence.state != "expired" and silence.mutes(entry.labels):
+            _silence(silence, place, look)
+    if look.sources.settings.read_only:
+        return
+    with st.container(border=True):
+        st.markdown(
+            "**Silence**",
+            help="Alertmanager stops notifying for everything these matchers fit. The alert stays in this list.",
+        )
+        text = st.text_input("Matchers", value=written(matchers_of(entry)), key=f"silence-matchers-{place}")
+        _preview(text, known)
+        duration = st.selectbox("For", list(DURATIONS), index=1, key=f"silence-for-{place}", width=160)
+        person.name(f"silence-{place}")
+        st.text_input("Why", key=f"silence-comment-{place}")
+        st.button(
+            "Silence",
+            key=f"silence-{place}",
+            on_click=_silenced,
+            args=(entry.name, place, DURATIONS[duration]),
+            icon=":material/notifications_off:",
+        )
+
+
+def matchers_of(entry: Entry) -> tuple[Matcher, ...]:
+    """What fits this alert and as little else as may be: every label but the ones rules give to all their alerts."""
+    own = {
+        name: value for name, value in entry.labels.items() if name not in ("severity", "component", "job")
+    }
+    return tuple(Matcher(name, value) for name, value in sorted({"alertname": entry.name, **own}.items()))
+
+
+def _preview(text: str, known: AlertList) -> None:
+    try:
+        muted = known.muted_by(parse(text)) if text.strip() else ()
+    except MatcherError as why:
+        st.warning(plain(str(why)))
+        return
+    if not text.strip():
+        st.warning("Without a matcher a silence would mute everything: Alertmanager refuses it.")
+    elif muted:
+        names = "; ".join(f"{entry.name} ({words(entry.labels)})" for entry in muted[:PREVIEWED])
+        more = f" and {len(muted) - PREVIEWED} more" if len(muted) > PREVIEWED else ""
+        st.caption(plain(f"would mute {len(muted)} of {len(known.entries)} alerts now: {names}{more}"))
+    else:
+        st.caption("would mute none of the alerts there are now")
+
+
+def _silence(silence: Silence, place: str, look: Look) -> None:
+    left = SECONDS.format(float(max(0, round(silence.ends_at - look.now))))
+    st.caption(plain(f"silenced by {silence.created_by or 'somebody'} for another {left}: {silence.comment}"))
+    st.code(visible(written(silence.matchers)), language=None, wrap_lines=True)
+    if look.sources.settings.read_only:
+        return
+    with st.container(horizontal=True):
+        st.button(
+            "Extend by 2 hours", key=f"extend-{silence.id}-{place}", on_click=_extended, args=(silence, place)
+        )
+        st.button("End now", key=f"expire-{silence.id}-{place}", on_click=_expired, args=(silence, place))
+
+
+def _problem(place: str) -> None:
+    problem = st.session_state.pop(f"problem-{place}", "")
+    if problem:
+        st.error(plain(problem))
+    done = st.session_state.pop(f"done-{place}", "")
+    if done:
+        st.success(plain(done))
+
+
+def _name(place: str) -> str:
+    """The name in any of the forms of this alert, or the one used before."""
+    typed = (person.typed(f"{form}-{place}") for form in ("silence", "ack"))
+    return next(filter(None, typed), "") or str(st.session_state.get("person", ""))
+
+
+def _kept(place: str, who: str, write: Callable[[], object], done: str) -> None:
+    """Do what was asked and say so, or say why not."""
+    if not who:
+        st.session_state[f"problem-{place}"] = "Say who you are: a name is kept with what you write."
+        return
+    try:
+        write()
+    except (ValueError, Unavailable) as why:
+        st.session_state[f"problem-{place}"] = str(why)
+        return
+    person.remember(who)
+    st.session_state[f"done-{place}"] = done
+
+
+def _taken(alert: str, place: str) -> None:
+    sources, who = current(), person.typed(f"ack-{place}")
+    if sources.settings.read_only:
+        return
+    comment = str(st.session_state.get(f"ack-comment-{place}", ""))
+    _kept(
+        place,
+        who,
+        lambda: sources.store.acknowledge(place, alert=alert, who=who, comment=comment),
+        "Acknowledged.",
+    )
+
+
+def _released(alert: str, place: str) -> None:
+    sources, who = current(), person.typed(f"ack-{place}")
+    if not sources.settings.read_only:
+        _kept(place, who, lambda: sources.store.release(place, alert=alert, who=who), "Given back.")
+
+
+def _noted(alert: str, place: str) -> None:
+    sources, who = current(), _name(place)
+    text = str(st.session_state.get(f"note-text-{place}", ""))
+    if not sources.settings.read_only:
+        _kept(place, who, lambda: sources.store.note(place, alert=alert, who=who, text=text), "Noted.")
+
+
+def _silenced(alert: str, place: str, seconds: int) -> None:
+    sources, who = current(), _name(place)
+    if sources.settings.read_only:
+        return
+    comment = str(st.session_state.get(f"silence-comment-{place}", ""))
+    text = str(st.session_state.get(f"silence-matchers-{place}", ""))
+
+    def make() -> None:
+        start = time.time()
+        made = sources.alertmanagers[0].create_silence(
+            parse(text), starts_at=start, ends_at=start + seconds, created_by=who, comment=comment
+        )
+        sources.store.record(
+            who=who,
+            action="silence",
+            subject=alert,
+            silence=made,
+            matchers=text,
+            seconds=seconds,
+            comment=comment,
+        )
+
+    _kept(place, who, make, "Silenced. Other replicas of Alertmanager learn of it within seconds.")
+
+
+def _extended(silence: Silence, place: str) -> None:
+    sources, who = current(), _name(place)
+
+    def extend() -> None:
+        until = max(silence.ends_at, time.time()) + 7200
+        sources.alertmanagers[0].extend_silence(
+            silence,
+            ends_at=until,
+            created_by=silence.created_by or who,
+            comment=silence.comment or "extended",
+        )
+        sources.store.record(who=who, action="extend silence", subject=silence.id, ends_at=until)
+
+    if not sources.settings.read_only:
+        _kept(place, who, extend, "Extended by two hours.")
+
+
+def _expired(silence: Silence, place: str) -> None:
+    sources, who = current(), _name(place)
+
+    def expire() -> None:
+        sources.alertmanagers[0].expire_silence(silence.id)
+        sources.store.record(who=who, action="end silence", subject=silence.id)
+
+    if not sources.settings.read_only:
+        _kept(place, who, expire, "The silence has ended.")

@@ -1,0 +1,97 @@
+"""What fired before: every episode in the window with its beginning and end, who had it, and a timeline."""
+
+import time
+
+import pandas as pd
+import streamlit as st
+
+from collectors.prometheus import Prometheus
+from collectors.unavailable import Unavailable
+from dashboard.alerts.episodes import Episode, History
+from dashboard.alerts.episodes import history as read
+from dashboard.catalogue.units import SECONDS
+from dashboard.feed.source import Shared
+from dashboard.figures import episodes as figure
+from dashboard.shell import alert_detail as detail
+from dashboard.shell import charts, states
+from dashboard.shell.look import Look
+from dashboard.shell.text import clock, visible
+from dashboard.store import Acknowledgement
+
+FRESH_SECONDS = (
+    15.0  # reading every sample of ALERTS costs more than a list: it is shared and looked at more seldom
+)
+MOST_ROWS = 1000
+
+_histories: Shared[History] = Shared(FRESH_SECONDS, time.time, most=32)
+
+
+def history(look: Look) -> None:
+    """Episodes in the window, newest first."""
+    charts.heading(
+        "Before",
+        "Read from what Prometheus recorded at each evaluation, so a short episode is not lost between two points of a chart.",
+    )
+    prometheus: Prometheus | None = look.sources.prometheus
+    if prometheus is None:
+        states.empty("No Prometheus is configured, and it alone remembers what fired.")
+        return
+    window = look.view.window
+    start, end = window.bounds(look.sources.feed.now())
+    looked = _histories.get((id(prometheus), window.from_, window.to), lambda: _read(prometheus, start, end))
+    if looked.unavailable is not None and looked.value is None:
+        states.unavailable(looked.unavailable)
+        return
+    if looked.unavailable is not None:
+        states.stale(looked.unavailable, looked.looked_at, look.now, look.view.zone)
+    known = looked.value
+    if known is None or not known.episodes:
+        states.empty(f"No alert was pending or firing in the {window.label()}.")
+        return
+    if known.step_seconds is not None:
+        st.caption(
+            f"In a window this long, episodes shorter than {SECONDS.format(known.step_seconds)} may be missing."
+        )
+    drawn = figure.draw(
+        known.episodes, start, end, zone=look.view.zone, revision=f"{window.from_}|{window.to}"
+    )
+    charts.show(drawn, key="alert-history", alt=f"{len(known.episodes)} episodes in the {window.label()}")
+    taken = _taken(look)
+    st.dataframe(
+        pd.DataFrame([_row(episode, taken, look) for episode in known.episodes[:MOST_ROWS]]),
+        hide_index=True,
+        alt="Episodes of alerts, newest first",
+    )
+
+
+def _read(prometheus: Prometheus, start: float, end: float) -> History:
+    found = read(prometheus, start, end)
+    if found.unavailable is not None:
+        raise found.unavailable
+    return found
+
+
+def _taken(look: Look) -> tuple[Acknowledgement, ...]:
+    try:
+        return look.sources.store.acknowledgements(ended=True)
+    except Unavailable:
+        return ()
+
+
+def _row(episode: Episode, taken: tuple[Acknowledgement, ...], look: Look) -> dict[str, str]:
+    until = look.now if episode.ended_at is None else episode.ended_at
+    owners = [
+        one.who
+        for one in taken
+        if one.fingerprint == episode.fingerprint and episode.since <= one.at <= until + 60
+    ]
+    fired = episode.firing_seconds
+    return {
+        "alert": visible(episode.name),
+        "condition true": clock(episode.since, look.view.zone),
+        "fired": "never" if episode.fired_at is None else clock(episode.fired_at, look.view.zone),
+        "ended": "goes on" if episode.ended_at is None else clock(episode.ended_at, look.view.zone),
+        "fired for": SECONDS.format(float(round(fired))) if fired is not None else "",
+        "who had it": visible(", ".join(dict.fromkeys(owners))),
+        "labels": visible(detail.words(episode.labels)),
+    }
