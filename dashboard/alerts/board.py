@@ -17,6 +17,9 @@ from dashboard.alerts import merge, pipeline
 from dashboard.alerts.entry import AlertList, Entry, Finding, attention
 from dashboard.store import Acknowledgement, Store
 
+ARRIVAL_SECONDS = (
+    120.0  # Prometheus finds its Alertmanagers after it began to fire, and sends again after a minute
+)
 GONE_SECONDS = 900.0  # how far back an alert is remembered whose source vanished
 ENDED_SECONDS = 60.0  # missing for so long is over; a Prometheus that restarts needs less to see it again
 
@@ -207,7 +210,9 @@ class AlertBoard:
             found += pipeline.of_rules(look.prometheus.groups, look.at + skew)
             found += pipeline.of_targets(look.prometheus.targets)
             rules_fire = any(
-                alert.labels.get("alertname") == pipeline.WATCHDOG and alert.state == "firing"
+                alert.labels.get("alertname") == pipeline.WATCHDOG
+                and alert.state == "firing"
+                and look.at - (alert.active_at or look.at) > ARRIVAL_SECONDS
                 for alert in look.prometheus.alerts
             )
         notified = None if look.notified is None else [alert.labels for alert in look.notified]

@@ -12,7 +12,7 @@ from collectors.alertmanager import Matcher
 _TOKEN = re.compile(
     r"""\s*(?P<name>[a-zA-Z_][a-zA-Z0-9_]*|"(?:[^"\\]|\\.)*")
         \s*(?P<operator>=~|!~|!=|=)
-        \s*(?P<value>"(?:[^"\\\n]|\\.)*"|[^\s,"{}]*)
+        \s*(?P<value>"(?:[^"\\\n]|\\.)*"|[^\s,"{}=!~]*)
         \s*(?P<end>,|(?=\s)|$)""",
     re.VERBOSE,
 )

@@ -1,0 +1,102 @@
+"""Episodes from recorded samples: a restart of Prometheus does not part one, a short one is not lost, an end is an end."""
+
+import time
+
+import numpy as np
+import pytest
+
+from collectors.prometheus import Prometheus
+from collectors.prometheus.answers import RawSeries
+from dashboard.alerts.episodes import _episodes, history, peak
+from tests import services
+
+LABELS = {"__name__": "ALERTS_FOR_STATE", "alertname": "A", "run_id": "r1"}
+
+
+def _series(*pieces: tuple[float, np.ndarray]) -> RawSeries:
+    times = np.concatenate([times for _, times in pieces])
+    values = np.concatenate([np.full(len(times), since) for since, times in pieces])
+    return RawSeries(LABELS, times, values)
+
+
+def _every(start: float, end: float, step: float = 15.0) -> np.ndarray:
+    return np.arange(start, end + step / 2, step)
+
+
+def test_each_beginning_is_an_episode():
+    series = _series((1000.0, _every(1000, 1300)), (2000.0, _every(2000, 2060)))
+    fired = np.concatenate([_every(1060, 1300), _every(2060, 2060)])
+    first, second = _episodes(series, fired, _every(0, 4000), 4000.0)
+    assert (first.since, first.fired_at, first.ended_at, first.firing_seconds) == (1000, 1060, 1300, 240)
+    assert (second.since, second.fired_at, second.ended_at) == (2000, 2060, 2060)
+
+
+def test_a_restart_of_prometheus_does_not_part_an_episode():
+    """Without a heartbeat in the gap nobody evaluated, so nobody saw it end."""
+    series = _series((1000.0, _every(1000, 1300)), (1400.0, _every(1400, 1600)))
+    beats = np.concatenate([_every(10, 1300), _every(1400, 4000)])
+    [episode] = _episodes(series, np.concatenate([_every(1000, 1300), _every(1460, 1600)]), beats, 4000.0)
+    assert (episode.since, episode.fired_at, episode.ended_at, episode.restarts) == (1000, 1000, 1600, 1)
+
+
+def test_one_that_ended_while_prometheus_watched_is_two():
+    series = _series((1000.0, _every(1000, 1300)), (1400.0, _every(1400, 1600)))
+    assert len(list(_episodes(series, np.empty(0), _every(0, 4000), 4000.0))) == 2
+
+
+def test_what_still_holds_has_no_end_and_what_never_fired_says_so():
+    [episode] = _episodes(_series((1000.0, _every(1000, 1300))), np.empty(0), _every(0, 1300), 1310.0)
+    assert (episode.ended_at, episode.fired_at, episode.firing_seconds) == (None, None, None)
+
+
+@pytest.mark.services
+@pytest.mark.parametrize("hours", [1, 30, 72])
+def test_history_is_read_from_a_real_prometheus(tmp_path_factory, hours, past_prometheus):
+    """A short episode of 75 seconds an hour ago, at any zoom; past two days the step is said."""
+    client, now = past_prometheus
+    found = history(client, now - hours * 3600, now)
+    if hours <= 48:
+        assert found.step_seconds is None
+        [episode] = found.episodes
+        assert (episode.name, episode.labels) == ("A", {"alertname": "A", "run_id": "r1"})
+        assert (episode.since, episode.ended_at) == (now - 1800, now - 1800 + 75)
+        assert found.at(now - 1790) == (episode,)
+        assert found.at(now - 100) == ()
+    else:
+        assert found.step_seconds == 300.0
+
+
+@pytest.mark.services
+def test_the_peak_of_an_episode_is_the_expression_s(past_prometheus):
+    client, now = past_prometheus
+    [episode] = history(client, now - 3600, now).episodes
+    assert peak(client, 'x{run_id="r1"} > 1', episode, now) == 7.0
+    assert peak(client, "missing > 1", episode, now) is None
+
+
+@pytest.fixture(scope="module")
+def past_prometheus(tmp_path_factory):
+    """A Prometheus with an hour of history written into it."""
+    now = float(int(time.time()) // 60 * 60)
+    since = now - 1800
+    firing = _every(since, since + 75)
+    lines = [
+        "# TYPE ALERTS gauge",
+        *(
+            f'ALERTS{{alertname="Watchdog",alertstate="firing"}} 1 {at:.0f}'
+            for at in _every(now - 3600, now - 1)
+        ),
+        *(f'ALERTS{{alertname="A",alertstate="firing",run_id="r1"}} 1 {at:.0f}' for at in firing),
+        "# TYPE ALERTS_FOR_STATE gauge",
+        *(f'ALERTS_FOR_STATE{{alertname="A",run_id="r1"}} {since:.0f} {at:.0f}' for at in firing),
+        "# TYPE x gauge",
+        *(
+            f'x{{run_id="r1"}} {7 if at == since + 30 else 2} {at:.0f}'
+            for at in _every(since - 60, since + 300)
+        ),
+    ]
+    with services.prometheus(tmp_path_factory.mktemp("past")) as server:
+        server.backfill("\n".join([*lines, "# EOF", ""]))
+        client = Prometheus(server.url)
+        yield client, now
+        client.close()
