@@ -113,7 +113,8 @@ def _seconds_left(spec: Spec, elapsed: float, done: int, total: int | None, laun
     if not total:
         return limit
     if done == 0:
-        guess = launches * _LAUNCH_OVERHEAD_SECONDS + total * spec.profile.cell_seconds - elapsed
+        starting = max(0.0, launches * _LAUNCH_OVERHEAD_SECONDS - elapsed)
+        guess = starting + total * spec.profile.cell_seconds
     else:
         guess = elapsed * (total - done) / done
     return min(limit, max(0.0, guess))

@@ -18,7 +18,7 @@ _Z95 = 1.959963984540054
 
 @dataclass(frozen=True, slots=True)
 class Quantile:
-    """A quantile in the sample's unit. `value` is None where n cannot bound it; `low` then is all that is known."""
+    """A quantile in the sample's unit. A tail's `value` is None where n cannot bound it; `low` then is all that is known."""
 
     q: float
     value: float | None
@@ -61,8 +61,10 @@ def quantile(samples: Seconds, q: float) -> Quantile:
     stretch = n / worth
     low = None if low_rank is None else float(ordered[max(0, math.floor(low_rank * stretch))])
     high = None if high_rank is None else float(ordered[min(n - 1, math.ceil((high_rank + 1) * stretch) - 1)])
-    bounded = low is not None and high is not None
-    return Quantile(q, float(np.quantile(ordered, q)) if bounded else None, low, high, n)
+    known = q == 0.5 or (
+        low is not None and high is not None
+    )  # a median of few is a median without an interval
+    return Quantile(q, float(np.quantile(ordered, q)) if known else None, low, high, n)
 
 
 def _interval_ranks(n: int, q: float) -> tuple[int | None, int | None]:

@@ -18,6 +18,12 @@ def test_a_p99_of_a_hundred_calls_is_refused():
     assert found.low is not None  # "p99 ≥ low" is all that can be said
 
 
+def test_a_median_of_three_calls_is_given_without_an_interval():
+    found = quantiles.quantile(np.array([3.0, 1.0, 2.0]), 0.5)
+    assert (found.value, found.n) == (2.0, 3)
+    assert found.low is None or found.high is None
+
+
 @pytest.mark.parametrize(("q", "enough"), [(0.95, 72), (0.99, 368)])
 def test_a_tail_is_bounded_from_the_documented_n(q: float, enough: int):
     def bounded(n: int) -> bool:
