@@ -17,6 +17,7 @@ from urllib.parse import urlsplit, urlunsplit
 import requests
 import urllib3
 from requests.adapters import HTTPAdapter
+from requests.utils import get_netrc_auth
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.util import Retry, Timeout
@@ -124,6 +125,13 @@ class _Token(requests.auth.AuthBase):
         return request
 
 
+class _NoCredentials(requests.auth.AuthBase):
+    """Nothing to add, and nothing to look up either."""
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        return request
+
+
 class Session(requests.Session):
     """A requests session in which nothing hangs, retries in secret, follows a redirect or hands out half a body.
 
@@ -143,7 +151,9 @@ class Session(requests.Session):
     ) -> None:
         super().__init__()
         self.name = name  # what stands in messages: the URL without its credentials
-        self.auth = auth
+        # what the environment says is read once, not before every query: .netrc here, proxies and CA bundle below
+        self.auth = auth or get_netrc_auth(url) or _NoCredentials()
+        self._environment: Any = None
         if ca_file is not None:
             self.verify = str(ca_file)
         if client_cert is not None:
@@ -154,6 +164,12 @@ class Session(requests.Session):
     def mount_at(self, url: str) -> None:
         """Put our adapter in front of any other for this URL (prometheus-api-client mounts one of its own there)."""
         self.mount(url, self._adapter)
+
+    def merge_environment_settings(self, url: Any, *given: Any) -> Any:
+        """Proxies and CA bundle of the environment; always the same, since only one server is asked."""
+        if self._environment is None:
+            self._environment = super().merge_environment_settings(url, *given)
+        return self._environment
 
     def request(self, method: str, url: str, **how: Any) -> requests.Response:  # type: ignore[override]  # narrower on purpose
         """Send one request.

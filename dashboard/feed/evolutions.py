@@ -16,7 +16,7 @@ from dashboard.feed.runs import Run
 from dashboard.feed.scrapes import Scrapes
 from dashboard.feed.source import Source
 
-_SELECTORS_KEPT = 48  # two a run
+_MOST_BYTES = 128 << 20  # raw samples kept of all runs; what was not looked at for longest goes first
 
 
 class Evolutions:
@@ -83,13 +83,15 @@ class Evolutions:
         with self._guard:
             samples = self._kept.setdefault(selector, _Samples())
             self._kept.move_to_end(selector)
-            while len(self._kept) > _SELECTORS_KEPT:
+            while len(self._kept) > 1 and sum(kept.size_bytes for kept in self._kept.values()) > _MOST_BYTES:
                 self._kept.popitem(last=False)
         with samples.guard:
             why = None
             cut = samples.read_to - self._settle_seconds
             try:
                 if samples.read_from <= start < cut and samples.read_to <= end:
+                    if start - samples.read_from > end - start:  # the window has left it behind
+                        samples.replace(samples.between(start, end), start, samples.read_to)
                     samples.append(
                         self._source.ask(lambda prometheus: prometheus.raw(selector, end - cut, end)),
                         cut,
@@ -115,11 +117,13 @@ class _Samples:
     read_from: float = np.inf
     read_to: float = -np.inf
     looked_at: float | None = None
+    size_bytes: int = 0
     series: dict[frozenset[tuple[str, str]], RawSeries] = field(default_factory=dict)
 
     def replace(self, new: list[RawSeries], start: float, end: float) -> None:
         self.series = {frozenset(one.labels.items()): one for one in new}
         self.read_from, self.read_to = start, end
+        self._weigh()
 
     def append(self, new: list[RawSeries], cut: float, end: float) -> None:
         """Take the samples after `cut` from the new look: Prometheus 2 includes a range's left end, Prometheus 3 does not."""
@@ -138,6 +142,10 @@ class _Samples:
             labels = (late or old).labels  # type: ignore[union-attr]  # one of the two is there
             self.series[key] = RawSeries(labels, np.concatenate(times), np.concatenate(values))
         self.read_to = end
+        self._weigh()
+
+    def _weigh(self) -> None:
+        self.size_bytes = sum(one.times.nbytes + one.values.nbytes + 400 for one in self.series.values())
 
     def between(self, start: float, end: float) -> list[RawSeries]:
         found = []

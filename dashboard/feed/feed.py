@@ -83,6 +83,7 @@ class Feed:
         self._run_lists: Shared[RunList] = Shared(refresh_seconds, clock, most=16)
         self._evolutions: Shared[Evolution] = Shared(refresh_seconds, clock, most=32)
         self._availability: Shared[tuple[Availability, ...]] = Shared(_AVAILABILITY_SECONDS, clock)
+        self._expert_loads: Shared[ExpertLoads] = Shared(refresh_seconds, clock, most=16)
         self._evolution = Evolutions(self._source, self._scrapes, runs, settle_seconds)
         self._loads = Loads(self._ranges, runs, self._pairs, utilization_scale)
         self._answers: OrderedDict[object, tuple[tuple[int, ...], tuple[Known, ...], Answer]] = OrderedDict()
@@ -162,8 +163,13 @@ class Feed:
 
     def experts(self, run_id: str, window: Window, *, layer: str | None = None) -> ExpertLoads:
         """The experts' loads over the window; `layer` asks for one layer where there are too many for one look."""
-        steps = grid(window, self.now(), self._scrapes.seconds())
-        return self._loads.look(self._run(run_id, window), window, steps, layer)
+
+        def look() -> ExpertLoads:
+            steps = grid(window, self.now(), self._scrapes.seconds())
+            return self._loads.look(self._run(run_id, window), window, steps, layer)
+
+        looked = self._expert_loads.get((run_id, window, layer), look, self.counters.hit)
+        return looked.value or ExpertLoads(run_id)
 
     def topology(self, run_id: str) -> Topology | None:
         """The run's best genome, where the runs directory has it."""

@@ -3,10 +3,12 @@
 import gzip
 import json
 import socket
+import ssl
+import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import numpy as np
 import pytest
@@ -368,3 +370,72 @@ def test_every_other_endpoint_fails_in_one_sentence_too(serve, method: str):
     if method != "ready":  # it has no body to judge
         with pytest.raises(Unavailable, match="web page"):
             getattr(page, method)()
+
+
+@pytest.fixture(scope="module")
+def certificates(tmp_path_factory):
+    """An authority, a server certificate for 127.0.0.1 and a client certificate, made with openssl."""
+    folder = tmp_path_factory.mktemp("tls")
+
+    def openssl(*words: str) -> None:
+        subprocess.run(["openssl", *words], cwd=folder, check=True, capture_output=True)
+
+    new = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
+    authority = ("-addext", "keyUsage=critical,keyCertSign")
+    openssl(
+        "req", "-x509", *new, "-keyout", "ca.key", "-out", "ca.pem", "-subj", "/CN=Test authority", *authority
+    )
+    for name, extension in (
+        ("server", "subjectAltName=IP:127.0.0.1"),
+        ("client", "extendedKeyUsage=clientAuth"),
+    ):
+        (folder / f"{name}.ext").write_text(extension)
+        openssl("req", *new, "-keyout", f"{name}.key", "-out", f"{name}.csr", "-subj", f"/CN={name}")
+        openssl("x509", "-req", "-in", f"{name}.csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", "-days", "2",
+                "-extfile", f"{name}.ext", "-out", f"{name}.pem")  # fmt: skip
+    return folder
+
+
+@pytest.fixture
+def tls_url(certificates):
+    """A server that wants a client certificate of the authority."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificates / "server.pem", certificates / "server.key")
+    context.load_verify_locations(certificates / "ca.pem")
+    context.verify_mode = ssl.CERT_REQUIRED
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            send(self, GOOD)
+
+        def log_message(self, *_: object) -> None: ...
+
+    class Server(ThreadingHTTPServer):
+        def handle_error(self, *_: object) -> None:
+            """A refused handshake is what some of these tests are about."""
+
+    server = Server(("127.0.0.1", 0), Handler)
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
+    thread.start()
+    yield f"https://127.0.0.1:{server.server_address[1]}"
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+def test_tls_with_an_own_authority_and_a_client_certificate(tls_url, certificates):
+    pair = (certificates / "client.pem", certificates / "client.key")
+    assert ask(tls_url, ca_file=certificates / "ca.pem", client_cert=pair).values[1, 1] == 2.5  # type: ignore[attr-defined]
+
+
+def test_an_authority_nobody_knows_is_refused(tls_url, certificates):
+    with pytest.raises(Unavailable) as caught:
+        ask(tls_url)
+    assert caught.value.kind == "tls"
+
+
+def test_a_ca_file_that_is_not_there_is_named(tls_url, certificates):
+    with pytest.raises(Unavailable, match=r"none\.pem") as caught:
+        ask(tls_url, ca_file=certificates / "none.pem")
+    assert caught.value.kind == "tls"

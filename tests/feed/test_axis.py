@@ -209,3 +209,25 @@ def test_a_hundred_thousand_generations_are_joined_in_seconds(tmp_path, feed_at,
     assert feed.evolution("alpha", ALL).frame["generation"].iloc[-1] == count + 1
     assert first < 10
     assert time.monotonic() - began < first, "only the new line is read"
+
+
+def test_a_window_that_moves_on_leaves_old_samples_behind(past, feed_at, clock):
+    clock.now = history.START + 1200
+    feed = feed_at(past.url)
+    window = Window("now-10m")
+    feed.evolution("alpha", window)
+    for _ in range(30):
+        clock.now += 200
+        feed.evolution("alpha", window)
+    [kept] = [samples for selector, samples in feed._evolution._kept.items() if "evolution_" in selector]
+    oldest = min(one.times[0] for one in kept.series.values())
+    assert clock.now - oldest < 1500
+    assert feed.evolution("alpha", window).frame["time"].iloc[-1] >= clock.now - 5
+
+
+def test_raw_samples_of_all_runs_are_bounded(past, feed_at, monkeypatch):
+    monkeypatch.setattr("dashboard.feed.evolutions._MOST_BYTES", 100_000)
+    feed = feed_at(past.url)
+    for run in ("alpha", "b:8000", "alpha"):
+        assert len(feed.evolution(run, ALL).frame)
+    assert len(feed._evolution._kept) <= 3
