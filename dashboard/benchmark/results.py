@@ -142,7 +142,7 @@ def _cell(
 ) -> dict[str, Any]:
     key = " ".join(f"{name}={value}" for name, value in params.items())
     said = [e for e in events if e["event"] == "cell finished" and e.get("key") == key]
-    good = [e for e in said if e["status"] == "ok"]
+    good = [e for e in said if e["status"] == "ok" and e["p50"]["value"] is not None]
     bad = [e for e in said if e["status"] not in ("ok", "skipped")]
     cell: dict[str, Any] = {"key": key, "params": params, "k": len(good)}
     if bad:
