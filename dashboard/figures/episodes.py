@@ -65,7 +65,10 @@ def draw(
     edges = look.local(np.array([start, end]), zone)
     figure.update_xaxes(type="date", range=[float(edges[0]), float(edges[1])], hoverformat="%d %b %H:%M:%S")
     figure.update_yaxes(
-        type="category", categoryorder="array", categoryarray=[look.escape(name) for name in reversed(names)]
+        type="category",
+        range=[-0.5, max(1, len(names)) - 0.5],
+        categoryorder="array",
+        categoryarray=[look.escape(name) for name in reversed(names)],
     )
     return figure
 

@@ -24,6 +24,7 @@ AXES: dict[Axis, str] = {"generation": "Generation", "elapsed": "Elapsed time", 
 TITLE = 34  # pixels of a row for its title and legend
 FOOT = 44  # pixels under the last row for the x axis
 FEW = 40  # fewer points than this are drawn as points too
+MANY = 300  # more points than this are drawn small
 SILENCE = 8  # a step so many times the usual one is a hole in the line
 CIRCLE, OPEN_CIRCLE = 0, 100  # plotly's numbers of the two symbols
 BAND = "rgba(42,134,196,0.16)"
@@ -240,7 +241,7 @@ def _lines(
     if curve.style == "dots":
         raw = go.Scatter(
             x=_sent(across), y=values.to_numpy(np.float32), name=curve.legend, mode="markers", opacity=fade, hovertemplate="%{y:.4~g}",
-            marker={"size": 5, "color": colour, "symbol": _symbols(frame["source"])},
+            marker={"size": 5 if len(values) < MANY else 3, "color": colour, "symbol": _symbols(frame["source"])},
         )  # fmt: skip
     else:
         raw = _line(

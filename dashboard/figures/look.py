@@ -48,15 +48,15 @@ def axis_of(unit: Unit) -> dict[str, Any]:
 
 
 def local(times: pd.DatetimeIndex | NDArray[np.float64], zone: str) -> NDArray[np.float64]:
-    """Times (aware index, or unix seconds) as milliseconds for plotly's date axis, to be read as the wall clock of `zone`.
+    """Times (aware index, or unix seconds) as milliseconds of the wall clock of `zone`.
 
-    plotly shows a number in the zone of the browser, which is the viewer's: so unix milliseconds go out as they are.
+    For date axes; the page writes them as dates without a zone (shell/browser/figure.js), because plotly would shift
+    numbers by the browser's zone.
     """
-    del zone  # it is the browser's own; a fixed other one would need an offset for each time
     aware = times if isinstance(times, pd.DatetimeIndex) else pd.to_datetime(times, unit="s", utc=True)
-    index = pd.DatetimeIndex(aware).tz_convert("UTC")
-    milliseconds = index.as_unit("ms").asi8.astype(np.float64)
-    milliseconds[index.isna()] = np.nan
+    wall = pd.DatetimeIndex(aware).tz_convert(zone).tz_localize(None)
+    milliseconds = wall.as_unit("ms").asi8.astype(np.float64)
+    milliseconds[wall.isna()] = np.nan
     return np.asarray(milliseconds)
 
 

@@ -92,7 +92,8 @@ def named(layer: str, experts: tuple[str, ...], load: Floats) -> list[Named]:
     if known.size == 0:
         return []
     found = []
-    most = min(OVERLOADED_ABOVE, 0.9 * len(experts))  # of two experts none can carry three fair loads
+    # Of two experts none can carry three fair loads; one alone cannot help carrying everything.
+    most = min(OVERLOADED_ABOVE, 0.9 * len(experts)) if len(experts) > 1 else np.inf
     for i, expert in enumerate(experts):
         values = load[i, known]
         newest = values[-1]

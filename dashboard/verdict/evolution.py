@@ -114,14 +114,12 @@ def _population(segment: pd.DataFrame, *, paused: bool) -> Verdict:
     gains = Gains.of(segment)
     extra = (("The run is paused.",) if paused else ()) + _faster(segment)
     few = _collapsed(segment)
-    if few is not None and gains.waited >= COLLAPSED_FOR:
+    if few is not None:
         said, since = few
-        return Verdict(
-            "collapsed",
-            (*gains.said, said, *_idle_mutation(segment), *extra),
-            since,
-            "LowPopulationDiversity",
-        )
+        rises = ("What still rises is training, not selection: hardly anything is left to choose from.",)
+        still = rises if gains.waited < gains.patience else ()
+        evidence = (said, *_idle_mutation(segment), *gains.said, *still, *extra)
+        return Verdict("collapsed", evidence, since, "LowPopulationDiversity")
     if gains.waited < gains.patience:
         return Verdict("improving", (*gains.said, *extra))
     spread = _column(segment, metrics.BEST) - _column(segment, metrics.AVERAGE)

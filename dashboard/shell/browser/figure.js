@@ -25,10 +25,11 @@ export async function draw({ data, parentElement }) {
   div.wanted = sent;
   const Plotly = await plotly();
   if (div.wanted !== sent || !div.isConnected) return; // a newer one arrived while the library was loading
-  for (const trace of sent.figure.data) if (trace.x?.same !== undefined) trace.x = sent.figure.data[trace.x.same].x;
   const look = theme(parentElement);
   const mark = [sent.digest, look.ink, look.paper].join();
   if (div.drawn === mark) return;
+  for (const trace of sent.figure.data) if (trace.x?.same !== undefined) trace.x = sent.figure.data[trace.x.same].x;
+  if (sent.figure.layout.xaxis?.type === "date") wallClock(sent.figure);
   const before = div.layout ? snapshot(div) : null;
   const layout = dressed(sent.figure.layout, look, div.clientWidth);
   if (before) keepZoom(div, before, layout);
@@ -62,6 +63,30 @@ function place(parent, sent) {
   div.setAttribute("role", "figure");
   div.setAttribute("aria-label", sent.alt);
   return div;
+}
+
+/** Milliseconds of the viewer's wall clock become dates without a zone; plotly would shift numbers by the browser's zone. */
+function wallClock({ data, layout }) {
+  const known = new Map();
+  for (const trace of data) {
+    if (!known.has(trace.x)) known.set(trace.x, Array.from(decoded(trace.x), date));
+    trace.x = known.get(trace.x);
+  }
+  if (layout.xaxis.range) layout.xaxis.range = layout.xaxis.range.map(date);
+  for (const shape of layout.shapes ?? []) if (shape.xref === "x") [shape.x0, shape.x1] = [date(shape.x0), date(shape.x1)];
+  for (const note of layout.annotations ?? []) if (note.xref === "x") note.x = date(note.x);
+}
+
+function date(milliseconds) {
+  return Number.isFinite(milliseconds) ? new Date(milliseconds).toISOString().slice(0, -1) : null;
+}
+
+/** The numbers of a typed array as plotly's Python side writes it, or the list itself. */
+function decoded(values) {
+  if (!values?.bdata) return values ?? [];
+  const bytes = Uint8Array.from(atob(values.bdata), (letter) => letter.charCodeAt(0));
+  const kinds = { f8: Float64Array, f4: Float32Array, i4: Int32Array, u1: Uint8Array };
+  return new kinds[values.dtype](bytes.buffer);
 }
 
 function theme(parent) {
@@ -117,7 +142,8 @@ function keepZoom(div, before, layout) {
   if (there && here && before.meta.axis !== layout.meta.axis) {
     div.carried = before.zoomed?.map((end) => between(between(end, there.x, there.time), here.time, here.x));
   }
-  if (div.carried) Object.assign(layout.xaxis, { range: div.carried, autorange: false });
+  const range = layout.xaxis.type === "date" ? div.carried?.map(date) : div.carried;
+  if (range) Object.assign(layout.xaxis, { range, autorange: false });
 }
 
 /** The value of `to` where `from`, which rises, has `value`; on a straight line between the two neighbours. */
