@@ -110,7 +110,7 @@ def logged(
 ) -> pd.DataFrame:
     """The log's rows under catalogue names, with "segment" and "reason"; times that a line lacks are interpolated.
 
-    `ahead_seconds` is added to their times: how far the clock that stamps the scrapes is ahead of the log's.
+    "line" is the place among the log's lines. `ahead_seconds` is added to their times: how far the clock that stamps the scrapes is ahead of the log's.
     """
     if not len(log):
         return pd.DataFrame({"time": [], "segment": [], "reason": []})
@@ -118,7 +118,7 @@ def logged(
     known = np.flatnonzero(~np.isnan(times))
     if len(known):
         times = np.interp(np.arange(len(times)), known, times[known]) + ahead_seconds
-    columns: dict[str, Floats] = {"time": times}
+    columns: dict[str, Floats] = {"time": times, "line": np.arange(len(times), dtype=np.float64)}
     for name, values in log.columns.items():
         name = LOG_NAMES.get(name, name)  # noqa: PLW2901  # the same column under its catalogue name
         if name in NAMES:

@@ -85,7 +85,9 @@ class Feed:
         self._availability: Shared[tuple[Availability, ...]] = Shared(_AVAILABILITY_SECONDS, clock)
         self._expert_loads: Shared[ExpertLoads] = Shared(refresh_seconds, clock, most=16)
         self._evolution = Evolutions(self._source, self._scrapes, runs, settle_seconds)
-        self._loads = Loads(self._ranges, runs, self._pairs, utilization_scale)
+        self._loads = Loads(
+            self._ranges, runs, self._pairs, lambda: self._source.skew_seconds, utilization_scale
+        )
         self._answers: OrderedDict[object, tuple[tuple[int, ...], tuple[Known, ...], Answer]] = OrderedDict()
         self._guard = Lock()
 

@@ -27,9 +27,11 @@ class Loads:
         ranges: Ranges,
         runs: RunsDirectory | None,
         instant: Callable[[str], list[tuple[dict[str, str], float]]],
+        ahead_seconds: Callable[[], float],
         scale: str = "auto",
     ) -> None:
         self._ranges, self._runs, self._instant, self._scale = ranges, runs, instant, scale
+        self._ahead_seconds = ahead_seconds  # of Prometheus's clock before the log's
 
     def look(self, run: Run, window: Window, grid: Grid, layer: str | None = None) -> ExpertLoads:
         """The run on this grid; `layer` asks for one layer alone."""
@@ -49,11 +51,11 @@ class Loads:
 
     def _scraped(self, run: Run, window: Window, grid: Grid, layer: str | None) -> ExpertLoads:
         who = run.matchers
-        layers = [layer] if layer is not None else self._layers(who, grid)
-        loaded = layers if layer is not None or self._fits(who) else layers[:1]
-        of_layers = (
-            "" if len(loaded) == len(layers) and layer is None else f",layer={query.quoted(loaded[0])}"
-        )
+        sizes = self._sizes(who, grid)
+        layers = sorted(sizes, key=natural) or [""]
+        loaded = layers if sum(sizes.values()) <= _SERIES_AT_ONCE else layers[:1]
+        loaded = loaded if layer is None else [layer]
+        of_layers = "" if loaded == layers else f",layer={query.quoted(loaded[0])}"
         loads = Question(f"{experts.UTILIZATION}{{{who}{of_layers}}}", grid, window.live)
         generation = Question(f"{evolution.GENERATION}{{{who}}}", grid, window.live)
         answers = self._ranges.look([loads, generation])
@@ -87,25 +89,24 @@ class Loads:
             asked,
         )
 
-    def _layers(self, who: str, grid: Grid) -> list[str]:
-        del grid
-        found = self._instant(f"count by (layer) ({experts.UTILIZATION}{{{who}}})")
-        return sorted({labels.get("layer", "") for labels, _ in found}, key=natural) or [""]
-
-    def _fits(self, who: str) -> bool:
-        found = self._instant(f"count by (layer) ({experts.UTILIZATION}{{{who}}})")
-        return sum(count for _, count in found) <= _SERIES_AT_ONCE
+    def _sizes(self, who: str, grid: Grid) -> dict[str, float]:
+        """Experts by layer, as many as the grid's stretch has seen."""
+        back = query.duration(grid.end - grid.start)
+        found = self._instant(f"count by (layer) (last_over_time({experts.UTILIZATION}{{{who}}}[{back}]))")
+        return {labels.get("layer", ""): count for labels, count in found}
 
     def _logged(self, run: Run, grid: Grid, layer: str | None) -> ExpertLoads:
         assert self._runs is not None  # noqa: S101  # look() has seen to it
         log = self._runs.generations(run.run_id)
         if str(experts.UTILIZATION) not in log.labelled:
             return ExpertLoads(run.run_id, source="log")
-        table = axis.logged(log)
+        table = axis.logged(log, ahead_seconds=self._ahead_seconds())
         rows = np.flatnonzero(table["time"].between(grid.start, grid.end + grid.step).to_numpy())
         if len(rows) > MOST_COLUMNS:
             rows = rows[np.linspace(0, len(rows) - 1, MOST_COLUMNS).round().astype(int)]
-        said = self._runs.labelled(run.run_id, str(experts.UTILIZATION), rows)
+        said = self._runs.labelled(
+            run.run_id, str(experts.UTILIZATION), table["line"].to_numpy()[rows].astype(np.int64)
+        )
         tables = [_by_layer(one) if one is not None else {} for one in said]
         layers = sorted({name for one in tables for name in one}, key=natural)
         names: dict[str, tuple[str, ...]] = {}

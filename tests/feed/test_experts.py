@@ -68,6 +68,35 @@ def test_one_layer_can_be_asked_for(past, feed_at, clock):
     clock.now = history.FINISHED - 60
     loads = feed_at(past.url).experts("alpha", Window("now-1h"), layer="1")
     assert list(loads.load) == ["1"]
+    assert loads.layers == ("0", "1"), "the others are still there to choose"
+
+
+def test_a_run_that_ended_inside_the_window_still_has_its_layers(past, feed_at):
+    loads = feed_at(past.url).experts("alpha", Window("now-3h"))
+    assert loads.layers == ("0", "1")
+    assert np.isnan(loads.load["0"][:, -1]).all()
+
+
+def test_more_experts_than_one_look_can_carry_are_one_layer_at_a_time(past, feed_at, clock, monkeypatch):
+    monkeypatch.setattr("dashboard.feed.loads._SERIES_AT_ONCE", 7)
+    clock.now = history.FINISHED - 60
+    loads = feed_at(past.url).experts("alpha", Window("now-1h"))
+    assert (loads.layers, list(loads.load)) == (("0", "1"), ["0"])
+
+
+def test_a_line_written_twice_does_not_shift_the_loads(tmp_path, feed_at):
+    folder = history.write_run(tmp_path)
+    with (folder / "generations.jsonl").open("w") as log:
+        for generation in (1, 1, 2, 3):
+            said = {"0": 1.0 if generation == 3 else 0.0, "1": 0.0 if generation == 3 else 1.0}
+            log.write(
+                history.line(
+                    "alpha", generation, history.END - 60 + generation, expert_utilization_ratio=said
+                )
+            )
+    loads = feed_at(None, RunsDirectory(tmp_path)).experts("alpha", Window("now-1h"))
+    assert loads.share[""][0].tolist() == [0, 0, 1]
+    assert loads.generations.tolist() == [1, 2, 3]
 
 
 def test_loads_come_from_the_log_where_prometheus_has_none(tmp_path, feed_at):
