@@ -20,6 +20,8 @@ from dashboard.shell.text import clock, is_link, plain, visible
 from dashboard.sources import current
 
 DURATIONS = {"30 minutes": 1800, "2 hours": 7200, "8 hours": 28_800, "1 day": 86_400, "3 days": 259_200}
+# What Alertmanager calls an alert that Prometheus calls firing.
+NOTIFIED = {"active": "firing", "suppressed": "firing", "unprocessed": "firing"}
 PREVIEWED = 10  # alerts a silence would mute, named one by one
 
 
@@ -33,6 +35,9 @@ def expander(entry: Entry, known: AlertList, look: Look) -> None:
         _annotations(entry)
         _sources(entry)
         _problem(place)
+        if person.may_write(look.sources):
+            with st.container(width=320):
+                person.name(place)
         acting, silencing = st.columns(2)
         with acting:
             _acknowledge(entry, look)
@@ -63,7 +68,8 @@ def _annotations(entry: Entry) -> None:
 
 def _sources(entry: Entry) -> None:
     """Where the sources call it differently, each is named."""
-    if len(set(entry.said.values())) > 1:
+    meant = {NOTIFIED.get(state, state) for state in entry.said.values()}
+    if len(meant) > 1:
         st.caption(
             plain(
                 "The sources disagree: "
@@ -81,7 +87,7 @@ def _sources(entry: Entry) -> None:
 
 def _acknowledge(entry: Entry, look: Look) -> None:
     """Take it, or give it back. Not a silence: it goes on to notify, and ends with the alert."""
-    if not person.may_write(look.sources):
+    if look.sources.settings.read_only:
         return
     place = entry.fingerprint
     with st.form(f"acknowledge-{place}", border=True):
@@ -89,7 +95,6 @@ def _acknowledge(entry: Entry, look: Look) -> None:
             "**Acknowledge**",
             help="Says that you have it. It is not a silence, and ends when the alert ends.",
         )
-        person.name(f"ack-{place}")
         st.text_input("Comment", key=f"ack-comment-{place}", placeholder="what you know or do")
         with st.container(horizontal=True):
             st.form_submit_button("Acknowledge", on_click=_taken, args=(entry.name, place), type="primary")
@@ -114,7 +119,7 @@ def _notes(entry: Entry, look: Look) -> None:
             "Note",
             key=f"note-text-{place}",
             height=80,
-            placeholder="kept with your name above, for everybody",
+            placeholder="for everybody who looks at this alert",
         )
         st.form_submit_button("Add note", on_click=_noted, args=(entry.name, place))
 
@@ -143,7 +148,6 @@ def _silences(entry: Entry, known: AlertList, look: Look) -> None:
         text = st.text_input("Matchers", value=written(matchers_of(entry)), key=f"silence-matchers-{place}")
         _preview(text, known)
         duration = st.selectbox("For", list(DURATIONS), index=1, key=f"silence-for-{place}", width=160)
-        person.name(f"silence-{place}")
         st.text_input("Why", key=f"silence-comment-{place}")
         st.button(
             "Silence",
@@ -200,12 +204,6 @@ def _problem(place: str) -> None:
         st.success(plain(done))
 
 
-def _name(place: str) -> str:
-    """The name in any of the forms of this alert, or the one used before."""
-    typed = (person.typed(f"{form}-{place}") for form in ("silence", "ack"))
-    return next(filter(None, typed), "") or str(st.session_state.get("person", ""))
-
-
 def _kept(place: str, who: str, write: Callable[[], object], done: str) -> None:
     """Do what was asked and say so, or say why not."""
     if not who:
@@ -221,7 +219,7 @@ def _kept(place: str, who: str, write: Callable[[], object], done: str) -> None:
 
 
 def _taken(alert: str, place: str) -> None:
-    sources, who = current(), person.typed(f"ack-{place}")
+    sources, who = current(), person.typed(place)
     if sources.settings.read_only:
         return
     comment = str(st.session_state.get(f"ack-comment-{place}", ""))
@@ -234,20 +232,20 @@ def _taken(alert: str, place: str) -> None:
 
 
 def _released(alert: str, place: str) -> None:
-    sources, who = current(), person.typed(f"ack-{place}")
+    sources, who = current(), person.typed(place)
     if not sources.settings.read_only:
         _kept(place, who, lambda: sources.store.release(place, alert=alert, who=who), "Given back.")
 
 
 def _noted(alert: str, place: str) -> None:
-    sources, who = current(), _name(place)
+    sources, who = current(), person.typed(place)
     text = str(st.session_state.get(f"note-text-{place}", ""))
     if not sources.settings.read_only:
         _kept(place, who, lambda: sources.store.note(place, alert=alert, who=who, text=text), "Noted.")
 
 
 def _silenced(alert: str, place: str, seconds: int) -> None:
-    sources, who = current(), _name(place)
+    sources, who = current(), person.typed(place)
     if sources.settings.read_only:
         return
     comment = str(st.session_state.get(f"silence-comment-{place}", ""))
@@ -272,7 +270,7 @@ def _silenced(alert: str, place: str, seconds: int) -> None:
 
 
 def _extended(silence: Silence, place: str) -> None:
-    sources, who = current(), _name(place)
+    sources, who = current(), person.typed(place)
 
     def extend() -> None:
         until = max(silence.ends_at, time.time()) + 7200
@@ -289,7 +287,7 @@ def _extended(silence: Silence, place: str) -> None:
 
 
 def _expired(silence: Silence, place: str) -> None:
-    sources, who = current(), _name(place)
+    sources, who = current(), person.typed(place)
 
     def expire() -> None:
         sources.alertmanagers[0].expire_silence(silence.id)
