@@ -50,7 +50,7 @@ def test_the_five_lines_make_a_loop_visible(tmp_path, monkeypatch):
 
     def evolve():
         for best in (0.5, 0.75):
-            yield best, 0.4, 0.3, {0: 0.25, 1: 0.75}
+            yield best, 0.4, {0: 0.25, 1: 0.75}
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
             served.append(answer.read().decode())
 
