@@ -3,15 +3,19 @@
 import contextlib
 import gc
 import tomllib
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import streamlit as st
 import structlog
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector
+from streamlit import runtime
 
 from dashboard import journal
 from dashboard import settings as configuration
+from dashboard.catalogue.monitoring import SESSIONS
 from dashboard.health import routes
 from dashboard.settings import Settings
 from dashboard.shell import assets
@@ -38,6 +42,7 @@ def app(sources: Sources) -> st.App:
     @contextlib.asynccontextmanager
     async def lifespan(_: st.App) -> AsyncIterator[dict[str, Any]]:
         sources.sampler.start()
+        sources.registry.register(_Sessions())
         gc.freeze()  # what is loaded now stays: later collections need not look at it again
         try:
             yield {}
@@ -50,6 +55,24 @@ def app(sources: Sources) -> st.App:
         lifespan=lifespan,
         on_script_error=_logged,
     )
+
+
+class _Sessions(Collector):
+    """How many browsers are connected, as Streamlit counts them."""
+
+    def describe(self) -> Iterator[GaugeMetricFamily]:
+        """The name, without asking the runtime."""
+        yield GaugeMetricFamily(SESSIONS.name, SESSIONS.help)
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        """Nothing before the runtime runs: unknown is not 0."""
+        family = GaugeMetricFamily(SESSIONS.name, SESSIONS.help)
+        if runtime.exists():
+            for stat in (
+                runtime.get_instance().stats_mgr.get_stats(["active_sessions"]).get("active_sessions", ())
+            ):
+                family.add_metric((), float(getattr(stat, "value", 0)))
+        yield family
 
 
 def _logged(error: BaseException) -> None:
