@@ -97,7 +97,7 @@ def runs(look: Look) -> None:
         address.select("Run", {"": "Newest run"} | names, "run", width=460)
         address.select("Compare with", {"": "nothing"} | names, "compare", width=460)
     with st.expander(
-        f"All {len(known)} runs" if len(known) <= LISTED else f"The newest {LISTED} of {len(known)} runs"
+        f"All runs ({len(known)})" if len(known) <= LISTED else f"The newest {LISTED} of {len(known)} runs"
     ):
         st.dataframe(
             _table(known[:LISTED], look),

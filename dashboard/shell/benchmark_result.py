@@ -5,12 +5,14 @@ not decided by looking at two numbers.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
 import streamlit as st
 
+from dashboard.benchmark import exports, report_html
+from dashboard.benchmark.comparison import Comparison, against_history, compare
 from dashboard.benchmark.runs import RunView
 from dashboard.catalogue.units import BYTES
 from dashboard.shell.look import Look
@@ -18,6 +20,15 @@ from dashboard.shell.text import plain
 
 Report = Mapping[str, Any]
 MS, MIB = 1e3, 2.0**-20
+EARLIER = 20  # runs a history is judged from
+WORDS = {
+    "regressed": (st.error, ":material/trending_down:"),
+    "suspect": (st.warning, ":material/warning:"),
+    "inconclusive": (st.info, ":material/help:"),
+    "incomparable": (st.info, ":material/difference:"),
+    "same": (st.success, ":material/check_circle:"),
+    "improved": (st.success, ":material/trending_up:"),
+}
 
 NUMBERS = {
     "median (ms)": "%.4g",
@@ -32,16 +43,24 @@ NUMBERS = {
     "of roofline (%)": "%.3g",
     "before: median (ms)": "%.4g",
     "change (%)": "%+.2f",
+    "time ÷ before": "%.4f",
+    "99 % from": "%.4f",
+    "99 % to": "%.4f",
 }
 
 
 def show(seen: RunView, beside: RunView | None, look: Look) -> None:
-    """The table of a finished run, another run's medians beside it, notes, conditions and downloads."""
+    """The table of a finished run, the verdict against another run, notes, conditions and downloads."""
     report: Report = seen.report or {}
-    del look
     before = beside.report if beside is not None else None
+    verdict = compare(before, report) if before is not None else _history(seen, look)
+    for note in report.get("notes", []):
+        st.caption(plain(note))
+    if verdict is not None:
+        _verdict(verdict)
     frame = table(report) if before is None else side_by_side(report, before)
-    _notes(report, before)
+    if verdict is not None:
+        frame = frame.merge(_verdicts(verdict), left_on=_keys(frame, report), right_index=True, how="left")
     st.dataframe(
         frame,
         hide_index=True,
@@ -55,7 +74,65 @@ def show(seen: RunView, beside: RunView | None, look: Look) -> None:
     )
     st.caption(plain(_meaning(report)))
     _conditions(report, before)
-    _downloads(seen)
+    _downloads(seen, verdict, before)
+
+
+def _history(seen: RunView, look: Look) -> Comparison | None:
+    """The run against earlier comparable ones, where there are enough to judge by."""
+    earlier = []
+    for run in look.sources.benchmarks.runs():
+        if (
+            run.created_at < seen.summary.created_at
+            and run.spec_hash == seen.summary.spec_hash
+            and run.state == "done"
+        ):
+            report = look.sources.benchmarks.run(run.run_id).report
+            earlier += [report] if report else []
+        if len(earlier) >= EARLIER:
+            break
+    try:
+        return against_history(earlier, seen.report or {})
+    except ValueError:
+        return None
+
+
+def _verdict(verdict: Comparison) -> None:
+    """One word for the run, and why."""
+    against = {
+        "pairwise": "Against the chosen run",
+        "history": "Against earlier runs",
+        "paired": "Candidate against base",
+    }
+    shown, icon = WORDS.get(verdict.word, (st.info, ":material/help:"))
+    shown(plain(f"{against.get(verdict.mode, '')}: {verdict.word}. {verdict.sentence}"), icon=icon)
+    if verdict.canary_ratio is not None:
+        st.caption(
+            plain(
+                f"The fixed kernels that no change of a router touches took {verdict.canary_ratio:.3f} times as long."
+            )
+        )
+
+
+def _verdicts(verdict: Comparison) -> pd.DataFrame:
+    """Cell -> its verdict, the ratio of times with its 99 % interval, and why."""
+    return pd.DataFrame(
+        {
+            "verdict": [one.word for one in verdict.verdicts],
+            "time ÷ before": [one.ratio for one in verdict.verdicts],
+            "99 % from": [one.low for one in verdict.verdicts],
+            "99 % to": [one.high for one in verdict.verdicts],
+            "why": [one.sentence for one in verdict.verdicts],
+        },
+        index=[one.key for one in verdict.verdicts],
+    )
+
+
+def _keys(frame: pd.DataFrame, report: Report) -> pd.Series:
+    """The key of each row's cell."""
+    names = list(_params(report))
+    return pd.Series(
+        [" ".join(f"{name}={row[name]}" for name in names) for _, row in frame.iterrows()], index=frame.index
+    )
 
 
 def table(report: Report) -> pd.DataFrame:
@@ -129,26 +206,6 @@ def _meaning(report: Report) -> str:
     return f"{about}p95 and p99 come from all calls together and are left empty where n cannot bound them. n is calls a process."
 
 
-def _notes(report: Report, before: Report | None) -> None:
-    for note in report.get("notes", []):
-        st.caption(plain(note))
-    if before is None:
-        return
-    if before.get("spec_hash") != report.get("spec_hash"):
-        st.warning(
-            "The two runs were not asked the same question: target, cells or seed differ.",
-            icon=":material/difference:",
-        )
-    if before.get("env_key") != report.get("env_key"):
-        st.warning(
-            "The two runs were made in different environments (machine, driver or versions): their difference says nothing about the code.",
-            icon=":material/difference:",
-        )
-    st.caption(
-        "Two stored runs alone can only raise a suspicion: the machine may have moved between them. Measure both anew, alternating, to judge."
-    )
-
-
 def _conditions(report: Report, before: Report | None) -> None:
     """Where it was measured; of two runs, what differs first."""
     with st.expander("Where and how it was measured"):
@@ -179,25 +236,27 @@ def _flat(facts: Mapping[str, Any]) -> dict[str, str]:
     return shown
 
 
-def _downloads(seen: RunView) -> None:
+def _downloads(seen: RunView, verdict: Comparison | None, before: Report | None) -> None:
+    """The run as a self-contained page, JSON, CSV and Markdown; each is made when somebody asks for it."""
     report: Report = seen.report or {}
-    run_id = seen.summary.run_id
+    files: dict[str, tuple[str, str, Callable[[], str]]] = {
+        "HTML report": ("html", "text/html", lambda: report_html.page(report, verdict, before)),
+        "JSON": ("json", "application/json", lambda: json.dumps(report, indent=1)),
+        "CSV": ("csv", "text/csv", lambda: exports.as_csv(report)),
+        "Markdown": ("md", "text/markdown", lambda: exports.as_markdown(report)),
+    }
     with st.container(horizontal=True):
-        st.download_button(
-            "JSON",
-            lambda: json.dumps(report, indent=1).encode(),
-            file_name=f"{run_id}.json",
-            mime="application/json",
-            key="benchmark-json",
-            on_click="ignore",
-            icon=":material/download:",
-        )
-        st.download_button(
-            "CSV",
-            lambda: table(report).to_csv(index=False).encode(),
-            file_name=f"{run_id}.csv",
-            mime="text/csv",
-            key="benchmark-csv",
-            on_click="ignore",
-            icon=":material/download:",
-        )
+        for name, (suffix, mime, written) in files.items():
+            st.download_button(
+                name,
+                _bytes(written),
+                file_name=f"{seen.summary.run_id}.{suffix}",
+                mime=mime,
+                key=f"benchmark-{suffix}",
+                on_click="ignore",
+                icon=":material/download:",
+            )
+
+
+def _bytes(written: Callable[[], str]) -> Callable[[], bytes]:
+    return lambda: written().encode()

@@ -1,0 +1,93 @@
+"""The Evolution page over recorded runs: from the runs directory alone, with nothing, and with what the address says."""
+
+import pytest
+
+from tests.pages.runs import directory, figures, points
+from tests.pages.screen import words
+
+WEEKS = {"from": "now-30d"}
+
+
+@pytest.fixture
+def two_runs(tmp_path):
+    return directory(tmp_path, "healthy", "mutation-zero")
+
+
+def test_curves_and_topology_are_drawn_from_the_runs_directory_alone(open_page, tmp_path):
+    app = open_page("evolution", runs_dir=directory(tmp_path, "healthy"), query=WEEKS)
+    drawn = figures(app)
+    assert set(drawn) == {"curves-evolution", "topology", "topology-graph"}
+    assert points(drawn["curves-evolution"]) > 150 * 4
+    assert "The log holds all 150 generations" in words(app)
+
+
+def test_the_page_says_how_the_run_is_doing(open_page, tmp_path):
+    app = open_page("evolution", runs_dir=directory(tmp_path, "healthy"), query=WEEKS)
+    assert "generation 150" in words(app)
+    assert "Best 0.907 at generation 150 of 150." in words(app)
+
+
+def test_a_figure_is_described_for_those_who_cannot_see_it(open_page, tmp_path):
+    app = open_page("evolution", runs_dir=directory(tmp_path, "healthy"), query=WEEKS)
+    assert "best so far 0.9075" in figures(app)["curves-evolution"]["alt"]
+
+
+def test_the_run_the_axis_and_the_smoothing_of_an_address_are_shown(open_page, two_runs):
+    run = next(path.name for path in two_runs.iterdir() if path.name.startswith("mutation-zero"))
+    app = open_page(
+        "evolution",
+        runs_dir=two_runs,
+        query=WEEKS | {"run": run, "axis": "elapsed", "smooth": "10", "log": "1"},
+    )
+    document = figures(app)["curves-evolution"]
+    assert app.selectbox(key="run-picker").value == run
+    assert document["figure"]["layout"]["xaxis"]["title"]["text"] == "Elapsed time"
+    assert any("smoothed" in trace.get("name", "") for trace in document["figure"]["data"])
+
+
+def test_choosing_an_axis_changes_the_address(open_page, two_runs):
+    app = open_page("evolution", runs_dir=two_runs, query=WEEKS)
+    app.segmented_control(key="axis-picker").set_value("time").run()
+    assert app.query_params["axis"] == ["time"]
+    assert figures(app)["curves-evolution"]["figure"]["layout"]["xaxis"]["type"] == "date"
+
+
+def test_all_runs_are_listed_to_be_compared(open_page, two_runs):
+    app = open_page("evolution", runs_dir=two_runs, query=WEEKS)
+    [table] = [frame.value for frame in app.dataframe]
+    assert sorted(table["run"]) == ["healthy", "mutation-zero"]
+
+
+def test_a_run_that_is_not_known_is_said_and_nothing_else_is_shown_in_its_place(open_page, two_runs):
+    app = open_page("evolution", runs_dir=two_runs, query=WEEKS | {"run": "no-such-run"})
+    assert "The run no-such-run is not known in this window." in words(app)
+    assert "curves-evolution" not in figures(app)
+
+
+def test_without_any_run_the_page_says_so(open_page, tmp_path):
+    (tmp_path / "empty").mkdir()
+    app = open_page("evolution", runs_dir=tmp_path / "empty")
+    assert "No run is known in this window." in words(app)
+    assert not app.exception
+
+
+def test_a_window_that_cannot_be_used_is_said_and_the_default_is_shown(open_page, two_runs):
+    app = open_page("evolution", runs_dir=two_runs, query={"from": "yesterday <b>"})
+    assert "'yesterday <b>' is not a time" in words(app)
+
+
+def test_the_same_figure_serves_the_next_session_as_the_same_bytes(open_page, two_runs):
+    first = open_page("evolution", runs_dir=two_runs, query=WEEKS | {"axis": "elapsed"})
+    again = first.run()
+    assert figures(first)["curves-evolution"] == figures(again)["curves-evolution"]
+
+
+def test_a_prometheus_that_is_off_is_said_with_its_reason_and_the_log_still_shows_the_run(
+    open_page, tmp_path
+):
+    app = open_page(
+        "evolution", runs_dir=directory(tmp_path, "healthy"), prometheus_url="http://127.0.0.1:9", query=WEEKS
+    )
+    assert "refused" in words(app)
+    assert points(figures(app)["curves-evolution"]) > 0
+    assert not app.exception
