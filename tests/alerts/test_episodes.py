@@ -36,7 +36,7 @@ def test_a_restart_of_prometheus_does_not_part_an_episode():
     series = _series((1000.0, _every(1000, 1300)), (1400.0, _every(1400, 1600)))
     beats = np.concatenate([_every(10, 1300), _every(1400, 4000)])
     [episode] = _episodes(series, np.concatenate([_every(1000, 1300), _every(1460, 1600)]), beats, 4000.0)
-    assert (episode.since, episode.fired_at, episode.ended_at, episode.restarts) == (1000, 1000, 1600, 1)
+    assert (episode.since, episode.fired_at, episode.ended_at, episode.restarts) == (1000, 1000, 1595, 1)
 
 
 def test_one_that_ended_while_prometheus_watched_is_two():
