@@ -41,6 +41,7 @@ def app(sources: Sources) -> st.App:
 
     @contextlib.asynccontextmanager
     async def lifespan(_: st.App) -> AsyncIterator[dict[str, Any]]:
+        sources.build()
         sources.sampler.start()
         sources.registry.register(_Sessions())
         gc.freeze()  # what is loaded now stays: later collections need not look at it again

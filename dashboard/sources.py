@@ -34,6 +34,11 @@ class Sources:
 
     settings: Settings
 
+    def build(self) -> None:
+        """Build what all sessions share, before two of them ask for it at once."""
+        for name in ("registry", "feed", "alerts", "episodes", "benchmarks", "store"):
+            getattr(self, name)
+
     @cached_property
     def registry(self) -> "CollectorRegistry":
         """The dashboard about itself, and the last benchmark results: what /metrics shows."""

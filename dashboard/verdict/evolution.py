@@ -35,9 +35,9 @@ Word = Literal[
 ]  # fmt: skip
 
 GAIN = 0.001  # of the range of all fitness seen
-PATIENCE = 20  # generations without gain, at the least
-PATIENCE_SHARE = 0.25  # of the generations so far
-PATIENCE_GAPS = 1.5  # times the longest wait for a gain so far
+PATIENCE = 30  # generations without gain, at the least
+PATIENCE_SHARE = 0.15  # of the generations so far
+PATIENCE_GAPS = 1.0  # times the longest wait for a gain so far
 FEW_GENOMES = 0.1  # of the population: fewer distinct genomes are a collapse
 NO_DIVERSITY = 0.02  # the same by the diversity score, where distinct genomes are not told
 COLLAPSED_FOR = 3  # generations in a row

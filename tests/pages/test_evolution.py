@@ -48,7 +48,7 @@ def test_the_run_the_axis_and_the_smoothing_of_an_address_are_shown(open_page, t
 def test_choosing_an_axis_changes_the_address(open_page, two_runs):
     app = open_page("evolution", runs_dir=two_runs, query=WEEKS)
     app.segmented_control(key="axis-picker").set_value("time").run()
-    assert app.query_params["axis"] == ["time"]
+    assert "time" in app.query_params["axis"]
     assert figures(app)["curves-evolution"]["figure"]["layout"]["xaxis"]["type"] == "date"
 
 

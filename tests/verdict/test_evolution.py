@@ -128,7 +128,7 @@ def test_mutation_that_is_published_but_has_no_effect_is_named():
     assert "The published mutation rate 0.1 has no effect." in verdict.evidence
 
 
-def test_patience_waits_twenty_generations_at_the_least():
+def test_patience_waits_thirty_generations_at_the_least():
     assert judged(made(flat(PATIENCE))).word == "improving"
     assert judged(made(flat(PATIENCE + 2))).word != "improving"
 

@@ -109,7 +109,7 @@ function dressed(layout, look, width) {
   dressed.hoverlabel = { bgcolor: look.paper, bordercolor: look.faint, font: { color: look.ink }, ...dressed.hoverlabel };
   for (const [name, part] of Object.entries(dressed)) {
     if (/^[xy]axis\d*$/.test(name)) Object.assign(part, { gridcolor: look.faint, linecolor: look.faint, tickcolor: look.faint });
-    if (/^legend\d*$/.test(name) && width < NARROW) {
+    if (layout.meta?.knots !== undefined && /^legend\d*$/.test(name) && width < NARROW) {
       Object.assign(part, { font: { size: 10 }, yanchor: "top", xanchor: "left", x: 0.01, bgcolor: "rgba(0,0,0,0)" });
     }
   }
