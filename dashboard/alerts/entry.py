@@ -1,8 +1,9 @@
 """One alert as a person sees it, and the list of them. Pure: no source, no clock."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
+from urllib.parse import parse_qs, urlsplit
 
 from collectors.alertmanager import Matcher, Silence
 from collectors.unavailable import Unavailable
@@ -54,6 +55,17 @@ class Entry:
     def episode(self) -> str:
         """The key of this occurrence, for ticks: the alert and when its condition became true."""
         return f"{self.fingerprint}@{round(self.since or self.fired_at or 0)}"
+
+    def runbook(self, known: Collection[str]) -> str:
+        """The name of its page: the one its runbook_url means where that is a known one, else the alert's own."""
+        try:
+            parts = urlsplit(self.annotations.get("runbook_url", ""))
+        except ValueError:
+            return self.name
+        asked = parse_qs(parts.query).get("alert", [""])[0] or parts.path.rpartition("/")[2].removesuffix(
+            ".md"
+        )
+        return asked if asked in known else self.name
 
     @property
     def active(self) -> bool:

@@ -16,7 +16,7 @@ from dashboard.settings import Settings
 _DATASOURCE = {"type": "prometheus", "uid": "${datasource}"}
 _TYPES = {
     "lines": "timeseries",
-    "steps": "state-timeline",
+    "steps": "timeseries",
     "stat": "stat",
     "bars": "barchart",
     "heatmap": "heatmap",
@@ -109,10 +109,15 @@ def _panel(panel: Panel, x: int, y: int, *, number: int) -> dict[str, Any]:
         defaults["min"] = 0
     if panel.empty:
         defaults["noValue"] = panel.empty
+    custom: dict[str, Any] = {}
+    if panel.chart == "steps":
+        custom["lineInterpolation"] = "stepAfter"
     if panel.thresholds:
         steps = [{"color": "red", "value": value} for value, _ in panel.thresholds]
         defaults["thresholds"] = {"mode": "absolute", "steps": [{"color": "green", "value": None}, *steps]}
-        defaults["custom"] = {"thresholdsStyle": {"mode": "line"}}
+        custom["thresholdsStyle"] = {"mode": "line"}
+    if custom:
+        defaults["custom"] = custom
     return {
         "id": number,
         "type": _TYPES[panel.chart],

@@ -143,3 +143,19 @@ def test_ten_thousand_alerts_find_each_other_quickly():
     assert len(entries) == 10_000
     assert all(len(entry.said) == 2 for entry in entries)
     assert time.perf_counter() - began < 10
+
+
+@pytest.mark.parametrize(
+    ("url", "name"),
+    [
+        ("https://moe.example.org/runbooks?alert=DiskAlmostFull", "DiskAlmostFull"),
+        ("https://github.com/o/r/blob/main/runbooks/DiskAlmostFull.md", "DiskAlmostFull"),
+        ("https://wiki.example.org/Elsewhere.md", "ExpertDead"),
+        ("http://[broken", "ExpertDead"),
+        ("", "ExpertDead"),
+    ],
+)
+def test_the_runbook_is_the_one_the_rule_points_to_where_it_is_ours(url, name):
+    alert = Ruled(LABELS, {"runbook_url": url}, "firing", 1.0, 1.0, "", 0.0)
+    [entry] = merge([alert], [], [])
+    assert entry.runbook({"DiskAlmostFull", "ExpertDead"}) == name

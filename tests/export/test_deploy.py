@@ -1,6 +1,5 @@
 """What deploy/ and docs/ hold is what the catalogue exports, and the programs it is for accept it."""
 
-import json
 import subprocess
 from pathlib import Path
 
@@ -85,11 +84,3 @@ def test_the_metric_table_names_every_metric_and_alert():
     table = metrics()
     for item in (*catalogue.METRICS, *catalogue.RECORDINGS, *catalogue.ALERTS):
         assert f"| `{item.name}` |" in table
-
-
-def test_the_grafana_file_is_a_dashboard_and_not_the_body_of_an_api_call():
-    from dashboard.export.grafana import grafana
-
-    document = json.loads(grafana(Settings()))
-    assert document["schemaVersion"] == 41
-    assert "dashboard" not in document
