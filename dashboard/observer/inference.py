@@ -7,15 +7,18 @@ in the histograms: a fast error is not a good request. Knows no model and no ser
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from types import TracebackType
 
 from dashboard.catalogue import inference
 from dashboard.observer.failures import Failures
 from dashboard.observer.instruments import Instruments
+from dashboard.observer.tracing import Phase
 
 WINDOW_SECONDS = 10
-OnRequest = Callable[[int, float], None]  # batch size in samples, latency in seconds
+OnRequest = Callable[
+    [int, float, Mapping[str, str]], None
+]  # batch size in samples, latency in seconds, ids of the trace
 
 
 class Throughput:
@@ -62,30 +65,45 @@ class Throughput:
 class Request:
     """One request being timed. See `Observer.inference`."""
 
-    __slots__ = ("_batch_size", "_entered", "_failures", "_instruments", "_on_request", "_throughput")
+    __slots__ = (
+        "_batch_size",
+        "_entered",
+        "_failures",
+        "_instruments",
+        "_on_request",
+        "_span",
+        "_throughput",
+    )
 
     def __init__(
         self, batch_size: int, instruments: Instruments, throughput: Throughput, failures: Failures,
-        on_request: OnRequest,
+        on_request: OnRequest, span: Phase | None = None,
     ) -> None:  # fmt: skip
         self._batch_size = batch_size
         self._instruments = instruments
         self._throughput = throughput
         self._failures = failures
         self._on_request = on_request
+        self._span = span
         self._entered = 0.0
 
     def __enter__(self) -> None:
+        if self._span is not None:
+            self._span.__enter__()
         self._entered = time.perf_counter()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         latency_seconds = time.perf_counter() - self._entered
+        ids: Mapping[str, str] = {}
+        if self._span is not None:
+            ids = self._span.ids
+            self._span.__exit__(kind, error, trace)
         with self._failures.swallowing("record an inference request"):
             self._instruments.count(inference.REQUESTS, ("ok" if error is None else "error",))
             if error is None:
-                self._instruments.observe(inference.LATENCY, (latency_seconds,))
+                self._instruments.observe(inference.LATENCY, (latency_seconds,), ids)
                 self._instruments.observe(inference.BATCH_SIZE, (self._batch_size,))
                 self._throughput.add(self._batch_size, latency_seconds)
-                self._on_request(self._batch_size, latency_seconds)
+                self._on_request(self._batch_size, latency_seconds, ids)

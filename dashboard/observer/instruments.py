@@ -6,13 +6,14 @@ lock only while it takes references. Knows no run, no file and no loop; a value 
 
 import math
 import threading
+import time
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from prometheus_client.core import HistogramMetricFamily
 from prometheus_client.core import Metric as PrometheusFamily
 from prometheus_client.registry import CollectorRegistry, DuplicateTimeseries
-from prometheus_client.samples import Sample
+from prometheus_client.samples import Exemplar, Sample
 
 from dashboard.catalogue.spec import Metric
 from dashboard.observer.values import LabelValues
@@ -29,20 +30,27 @@ class Histogram:
     def __init__(self, bounds: tuple[float, ...]) -> None:
         self.bounds = bounds
         self.counts = [0] * (len(bounds) + 1)  # the last is +Inf
+        self.exemplars: list[Exemplar | None] = [None] * (len(bounds) + 1)  # the newest of each bucket
         self.sum = 0.0
 
-    def observe(self, value: float) -> None:
+    def observe(self, value: float, exemplar: Mapping[str, str] | None = None) -> None:
         """Count one observation; a bound belongs to its own bucket, as `le` says."""
-        self.counts[bisect_left(self.bounds, value)] += 1
+        bucket = bisect_left(self.bounds, value)
+        self.counts[bucket] += 1
         self.sum += value
+        if exemplar:
+            self.exemplars[bucket] = Exemplar(dict(exemplar), value, time.time())
 
-    def cumulative(self) -> list[tuple[str, int]]:
-        """Pairs (le, observations up to it), as Prometheus wants them."""
-        pairs, total = [], 0
-        for bound, count in zip((*map(float, self.bounds), math.inf), self.counts, strict=True):
+    def cumulative(self) -> "list[tuple[str, int] | tuple[str, int, Exemplar]]":
+        """(le, observations up to it, and the bucket's own newest exemplar where it has one), as Prometheus wants them."""
+        rows: list[tuple[str, int] | tuple[str, int, Exemplar]] = []
+        total = 0
+        bounds = (*map(float, self.bounds), math.inf)
+        for bound, count, exemplar in zip(bounds, self.counts, self.exemplars, strict=True):
             total += count
-            pairs.append(("+Inf" if math.isinf(bound) else repr(bound), total))
-        return pairs
+            le = "+Inf" if math.isinf(bound) else repr(bound)
+            rows.append((le, total) if exemplar is None else (le, total, exemplar))
+        return rows
 
 
 class Instruments:
@@ -91,12 +99,14 @@ class Instruments:
             family = self._counted.setdefault(metric.name, {})
             family[labels] = family.get(labels, 0.0) + by
 
-    def observe(self, metric: Metric, values: Iterable[float]) -> None:
-        """Add observations to a histogram."""
+    def observe(
+        self, metric: Metric, values: Iterable[float], exemplar: Mapping[str, str] | None = None
+    ) -> None:
+        """Add observations to a histogram. `exemplar` is their trace; it goes out in the OpenMetrics format alone."""
         with self._lock:
             histogram = self._histograms.setdefault(metric.name, Histogram(metric.buckets))
             for value in values:
-                histogram.observe(value)
+                histogram.observe(value, exemplar)
 
     def ask_at_scrape(self, live: Live) -> None:
         """Add a source of values that are measured when asked for."""

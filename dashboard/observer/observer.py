@@ -23,6 +23,8 @@ from dashboard.observer.inference import Request, Throughput
 from dashboard.observer.instruments import Instruments, Samples
 from dashboard.observer.names import Vocabulary
 from dashboard.observer.run import Run, Said, Topology
+from dashboard.observer.tracing import INFERENCE, Phase, Tracing
+from dashboard.observer.tracing import asked as traced
 from dashboard.observer.values import family, number, numbers
 from dashboard.observer.watch import Extract, Watch
 from dashboard.observer.waysout import WayOut
@@ -47,12 +49,15 @@ class Observer:
         pushgateway: also push to this URL; default: the environment variable MOE_OBSERVER_PUSHGATEWAY.
         dogstatsd: also send to this "host:port"; default: the environment variable MOE_OBSERVER_DOGSTATSD.
         tags: on everything sent to DogStatsD.
+        tracing: send spans by OTLP over HTTP; needs the extra `otel`. Default: where OTEL_EXPORTER_OTLP_ENDPOINT is set.
+            The OTEL_* environment variables say where to and how.
     """
 
     def __init__(
         self, port: int | None = None, *, run_name: str = "run", runs_dir: str | os.PathLike[str] | None = None,
         aliases: Mapping[str, str] | None = None, registry: CollectorRegistry | None = None, addr: str = "127.0.0.1",
         pushgateway: str | None = None, dogstatsd: str | None = None, tags: Mapping[str, str] | None = None,
+        tracing: bool | None = None,
     ) -> None:  # fmt: skip
         self._pid = os.getpid()
         self._instruments = Instruments(EXPORTED)
@@ -77,6 +82,9 @@ class Observer:
         self._ways_out: list[WayOut] = []
         with self._failures.swallowing("set up its ways out"):
             self._open_ways_out(pushgateway, dogstatsd, tags)
+        self._tracing: Tracing | None = None
+        with self._failures.swallowing("trace"):
+            self._tracing = Tracing.open(self._failures) if traced(tracing) else None
 
     @property
     def port(self) -> int | None:
@@ -99,8 +107,11 @@ class Observer:
             self._instruments,
             self._failures,
             self._run_ended,
+            self._where,
         )
         self._run = run
+        if self._tracing is not None:
+            self._tracing.run_began(run.run_id)
         self._runs.append(run.run_id)
         return run
 
@@ -136,7 +147,16 @@ class Observer:
 
     def inference(self, batch_size: int = 1) -> Request:
         """Time one request: `with observer.inference(batch_size=32): ...`. An exception counts as an error and goes on up."""
-        return Request(batch_size, self._instruments, self._throughput, self._failures, self._served)
+        span = None if self._tracing is None else self._tracing.span(INFERENCE, {"batch_size": batch_size})
+        return Request(batch_size, self._instruments, self._throughput, self._failures, self._served, span)
+
+    def span(self, name: str, **attributes: object) -> "Phase | contextlib.nullcontext[None]":
+        """Trace a phase of the generation: `with observer.span("fitness_evaluation"): ...`. Costs nothing without tracing.
+
+        It lies below the span that is open here, else below the generation in progress, whose own span,
+        evolution_step, opens and ends by itself; a loop may also open it: `observer.span("evolution_step")`.
+        """
+        return contextlib.nullcontext() if self._tracing is None else self._tracing.span(name, attributes)
 
     def watch(
         self, module: Any, *, experts: int | None = None, top_k: int | None = None, extract: Extract | None = None,
@@ -176,6 +196,9 @@ class Observer:
             watch.remove()
         for way in self._ways_out:
             way.close()
+        if self._tracing is not None:
+            with self._failures.swallowing("send the last spans"):
+                self._tracing.close()
         if self._server is not None:
             with self._failures.swallowing("stop serving /metrics"):
                 stopping = threading.Thread(target=self._server.shutdown)
@@ -218,7 +241,11 @@ class Observer:
         if step is not None and run.generation_ended(int(step)):
             said = {**self._measured(), **said}
         elapsed = number(values.get(ELAPSED))
-        run.report(said, None if step is None else int(step), best_topology, elapsed)
+        trace: Mapping[str, str] = {}
+        if step is not None and self._tracing is not None:
+            with self._failures.swallowing("end the generation's span"):
+                trace = self._tracing.generation_ended(int(step))
+        run.report(said, None if step is None else int(step), best_topology, elapsed, trace)
 
     def _measured(self) -> Said:
         """What the observer itself measured since the last generation."""
@@ -246,7 +273,10 @@ class Observer:
                     shares.update({("", *labels): share for labels, share in watch.recent().items()})
         return found
 
-    def _served(self, batch_size: int, latency_seconds: float) -> None:
+    def _where(self, promised: bool) -> Mapping[str, str]:  # noqa: FBT001  the only argument of a callback
+        return {} if self._tracing is None else self._tracing.here(promised=promised)
+
+    def _served(self, batch_size: int, latency_seconds: float, trace: Mapping[str, str]) -> None:
         """At most one sampled line a second, under the guide's field names (milliseconds there)."""
         now = time.monotonic()
         if self._run is None or now - self._sampled < 1:
@@ -257,11 +287,15 @@ class Observer:
             batch_size=batch_size,
             latency_ms=round(latency_seconds * 1000, 3),
             throughput_samples_per_sec=self._throughput.read(),
+            **trace,
         )
 
     def _run_ended(self, run: Run) -> None:
         if self._run is run:
             self._run = None
+        if self._tracing is not None:
+            with self._failures.swallowing("send the run's last spans"):
+                self._tracing.run_ended(run.error)
         for way in self._ways_out:
             way.flush()
 

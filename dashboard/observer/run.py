@@ -25,6 +25,7 @@ from dashboard.observer.rundirectory import RunDirectory, git_sha
 from dashboard.observer.values import Family, LabelValues, own_labels
 
 Said = dict[Metric, Family]
+Where = Callable[[bool], Mapping[str, str]]  # ids of the trace here; True: something will refer to it
 
 LONGEST_LABEL = 128  # characters of a configuration value on evolution_run_info
 MOST_LABELS = 32  # configuration keys on evolution_run_info; run.json holds them all
@@ -62,23 +63,25 @@ class Topology:
 class Run:
     """A run in progress. Use it as a context: leaving it finishes the run, an exception fails it and goes on up.
 
-    Attributes: `run_id`, `name`, `state`, and `directory`, where the run's files are (None: nowhere).
+    Attributes: `run_id`, `name`, `state`, `error` (why it failed) and `directory`, where the run's files are (None: nowhere).
     """
 
     def __init__(
         self, name: str, config: Mapping[str, object], runs_dir: Path | None, instruments: Instruments,
-        failures: Failures, ended: Callable[["Run"], None],
+        failures: Failures, ended: Callable[["Run"], None], where: Where = lambda _: {},
     ) -> None:  # fmt: skip
         now = datetime.now(UTC)
         slug = re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-.")[:64] or "run"
         self.run_id = f"{slug}-{now:%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
         self.name = name
         self.state = "running"
+        self.error: str | None = None  # why it failed
         self.config = dict(config)
         self.git_sha: str | None = None
         self._instruments = instruments
         self._failures = failures
         self._ended = ended
+        self._where = where
         self._pid = os.getpid()
         self._started = time.monotonic()
         self._last: tuple[int, float] | None = None  # generation, and when it ended (monotonic)
@@ -122,7 +125,7 @@ class Run:
         with self._lock:
             if self.state in {"finished", "failed"} or self._is_elsewhere():
                 return
-            reason = None if error is None else f"{type(error).__name__}: {error}"
+            reason = self.error = None if error is None else f"{type(error).__name__}: {error}"
             if error is None:
                 self._become("finished", "Run finished")
             else:
@@ -140,7 +143,7 @@ class Run:
         """Write one structured line to events.jsonl."""
         if self._files is not None and not self._is_elsewhere():
             with self._failures.swallowing("write events.jsonl"):
-                self._files.event(event, level, fields)
+                self._files.event(event, level, {**self._where(level == "error"), **fields})
 
     def report(
         self,
@@ -148,10 +151,11 @@ class Run:
         step: int | None,
         topology: Topology | None = None,
         elapsed_seconds: float | None = None,
+        trace: Mapping[str, str] | None = None,
     ) -> None:
         """Publish what was said, all at once, and write the generation's line.
 
-        `elapsed_seconds` is the loop's own clock; the time since the run began where it has none. Without a step the values are published and go into the next generation's line.
+        `elapsed_seconds` is the loop's own clock; the time since the run began where it has none. Without a step the values are published and go into the next generation's line. `trace` are the ids of the generation's trace.
         """
         with self._lock:
             if step is not None:
@@ -166,7 +170,7 @@ class Run:
             line, self._unwritten = self._unwritten, {}
             if self._files is not None:
                 with self._failures.swallowing("write generations.jsonl"):
-                    self._files.generation(self._fields(line, elapsed_seconds))
+                    self._files.generation({**self._fields(line, elapsed_seconds), **(trace or {})})
                 if topology is not None:
                     with self._failures.swallowing("write topology.json"):
                         fitness = topology.fitness if topology.fitness is not None else self._said_best(said)

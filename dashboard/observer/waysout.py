@@ -2,7 +2,7 @@
 
 Knows how often and when to send; `push` and `statsd` know what goes over the wire. A receiver that is down costs the
 loop nothing: the error is swallowed, counted and said once. The end of a run is sent before `Run.end` returns, for
-which the loop waits two seconds at most.
+which the loop waits two seconds at most (for traces half a second).
 """
 
 import threading
@@ -20,11 +20,15 @@ class WayOut:
         name: what it is, for the one line said when it fails.
         send: sends everything; may raise.
         every_seconds: how often.
+        longest_wait_seconds: how long `flush` and `close` each wait at most.
     """
 
-    def __init__(self, name: str, send: Callable[[], None], failures: Failures, every_seconds: float) -> None:
+    def __init__(
+        self, name: str, send: Callable[[], None], failures: Failures, every_seconds: float,
+        longest_wait_seconds: float = LONGEST_WAIT_SECONDS,
+    ) -> None:  # fmt: skip
         self._name, self._send, self._failures = name, send, failures
-        self._every_seconds = every_seconds
+        self._every_seconds, self._longest_wait_seconds = every_seconds, longest_wait_seconds
         self._changed = threading.Condition()
         self._asked = 0
         self._done = 0
@@ -33,19 +37,19 @@ class WayOut:
         self._thread.start()
 
     def flush(self) -> None:
-        """Send now; come back when that is done, or after two seconds."""
+        """Send now; come back when that is done, or after the longest wait."""
         with self._changed:
             self._asked += 1
             asked = self._asked
             self._changed.notify_all()
-            self._changed.wait_for(lambda: self._done >= asked or self._closed, LONGEST_WAIT_SECONDS)
+            self._changed.wait_for(lambda: self._done >= asked or self._closed, self._longest_wait_seconds)
 
     def close(self) -> None:
         """Stop sending."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()
-        self._thread.join(LONGEST_WAIT_SECONDS)
+        self._thread.join(self._longest_wait_seconds)
 
     def _run(self) -> None:
         while True:

@@ -131,6 +131,7 @@ def evolve(chosen: argparse.Namespace, observer: Observer, checkpoints: Path | N
                 search,
                 breeding,
                 lambda fit: trainer.train(fit, STEPS_BETWEEN),
+                observer.span,
             )
             before, best = best, generation.population[generation.best]
             served = server.serve(best, REQUESTS_AT_LEAST, until=began + chosen.pace)

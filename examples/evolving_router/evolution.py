@@ -7,7 +7,7 @@ class scores are not all finite has no fitness (NaN). Knows no metric, no clock 
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -62,36 +62,42 @@ class Generation:
 
 
 Train = Callable[[list[Genome]], None]
+Span = Callable[[str], AbstractContextManager[None]]  # name of a phase → context around it
 
 
 def evolve_one_generation(
     population: Sequence[Genome], model: DigitsRouter, held_out: Split, search: Search, rng: np.random.Generator,
-    train: Train | None = None,
+    train: Train | None = None, span: Span = lambda _: nullcontext(),
 ) -> Generation:  # fmt: skip
     """Evaluate a population, breed the next one, and let `train` improve the experts under the fittest half.
 
     Args:
         train: called once with the genomes to train under, fittest first; None leaves the experts as they are.
+        span: put around each phase: fitness_evaluation, selection, reproduction, training.
     """
     generation = Generation(list(population), [], [])
-    with generation.timed("evaluate"):
+    with span("fitness_evaluation"), generation.timed("evaluate"):
         evaluate(generation, model, held_out, search)
-    order = sorted(range(len(population)), key=lambda one: comparable(generation.fitness[one]), reverse=True)
-    children = [population[one] for one in order[: search.elites]]
-    while len(children) < len(population):
-        with generation.timed("select"):
-            mother, father = (
-                population[tournament(generation.fitness, search.tournament_size, rng)] for _ in range(2)
-            )
-        child = mother
-        if rng.random() < search.crossover_rate:
-            with generation.timed("crossover"):
-                child = crossover(mother, father, search.shape, rng)
-        with generation.timed("mutate"):
-            children.append(mutate(child, search.mutation_rate, search.shape, rng))
+    with span("selection"):  # who survives; parents are drawn child by child, within reproduction
+        order = sorted(
+            range(len(population)), key=lambda one: comparable(generation.fitness[one]), reverse=True
+        )
+        children = [population[one] for one in order[: search.elites]]
+    with span("reproduction"):
+        while len(children) < len(population):
+            with generation.timed("select"):
+                mother, father = (
+                    population[tournament(generation.fitness, search.tournament_size, rng)] for _ in range(2)
+                )
+            child = mother
+            if rng.random() < search.crossover_rate:
+                with generation.timed("crossover"):
+                    child = crossover(mother, father, search.shape, rng)
+            with generation.timed("mutate"):
+                children.append(mutate(child, search.mutation_rate, search.shape, rng))
     generation.children = children
     if train is not None:
-        with generation.timed("train"):
+        with span("training"), generation.timed("train"):
             train([population[one] for one in order[: max(1, len(order) // 2)]])
     return generation
 
