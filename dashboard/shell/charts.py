@@ -162,6 +162,9 @@ def freshness(look: Look) -> None:
     if old:
         why, looked_at = old[0]
         states.stale(why, looked_at, look.now, look.view.zone)
+    elif look.runs_are_partial:
+        for why in look.runs.unavailable:
+            states.unavailable(why)
 
 
 def _footnote(item: Panel, answer: Answer, look: Look) -> None:

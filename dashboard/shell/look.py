@@ -89,6 +89,12 @@ class Look:
             found.append((experts.unavailable, experts.looked_at))
         return [(why, looked_at) for why, looked_at in found if why is not None]
 
+    @property
+    def runs_are_partial(self) -> bool:
+        """Whether runs are shown that come from one source while the other cannot be read."""
+        known = self.__dict__.get("runs")
+        return known is not None and bool(known.runs) and bool(known.unavailable)
+
     @cached_property
     def noted(self) -> tuple[Mark, ...]:
         """What happened while the curves were drawn: alert episodes of this run and benchmark runs."""

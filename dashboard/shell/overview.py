@@ -29,8 +29,8 @@ def firing(look: Look) -> None:
             )
             return
         known = look.sources.alerts.look()
-        for why in known.unavailable:
-            states.unavailable(why)
+        if known.unavailable:
+            _said(ok=False, words="What fires now is not known: not every source can be read.")
         counts = known.counts
         if not known.unavailable or counts:
             with st.container(horizontal=True, gap="large"):

@@ -60,10 +60,10 @@ def keep_picker_fresh(look: Look) -> None:
 
 def state(look: Look) -> None:
     """One line about the chosen run: state and why, generation, pace, best, age."""
-    for why in look.runs.unavailable:
-        states.unavailable(why)
     run = look.run
     if run is None:
+        for why in look.runs.unavailable:
+            states.unavailable(why)
         if look.view.run:
             states.empty(
                 f"The run {look.view.run} is not known in this window. Look further back, or choose another."
@@ -96,10 +96,10 @@ def verdict(look: Look) -> None:
 def cards(look: Look) -> None:
     """The newest runs, each with its state, generation, best fitness and age."""
     st.subheader("Runs", anchor=False)
-    for why in look.runs.unavailable:
-        states.unavailable(why)
     known = look.runs.runs
     if not known:
+        for why in look.runs.unavailable:
+            states.unavailable(why)
         if not look.runs.unavailable:
             states.empty(
                 "No run is known in this window. Look further back, or start one with dashboard.observer."

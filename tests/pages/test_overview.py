@@ -24,6 +24,7 @@ def test_without_prometheus_nothing_is_claimed_about_alerts(open_page):
 def test_a_prometheus_that_is_off_is_never_no_alerts(open_page):
     app = open_page("overview", prometheus_url="http://127.0.0.1:9")
     assert "refused" in words(app)
+    assert "What fires now is not known" in words(app)
     assert "Nothing fires." not in words(app)
     assert not [metric for metric in app.metric if metric.label == "Firing"]
 
