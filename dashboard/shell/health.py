@@ -58,13 +58,12 @@ def targets(look: Look) -> None:
         states.empty("Prometheus is configured without scrape targets: it will never have data.")
         return
     down = [row for row in rows if row["state"] != "up"]
-    (st.warning if down else st.success)(
-        plain(
-            f"{len(rows) - len(down)} of {len(rows)} targets answer."
-            + (f" Not: {', '.join(row['instance'] for row in down[:5])}." if down else "")
-        ),
-        icon=":material/warning:" if down else ":material/check_circle:",
-    )
+    if looked.unavailable is None:
+        names = f" Not: {', '.join(row['instance'] for row in down[:5])}." if down else ""
+        (st.warning if down else st.success)(
+            plain(f"{len(rows) - len(down)} of {len(rows)} targets answer.{names}"),
+            icon=":material/warning:" if down else ":material/check_circle:",
+        )
     st.dataframe(
         pd.DataFrame([*down, *(row for row in rows if row["state"] == "up")][:MOST_ROWS]),
         hide_index=True,
