@@ -6,6 +6,7 @@ not decided by looking at two numbers.
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 import pandas as pd
@@ -13,7 +14,7 @@ import streamlit as st
 
 from dashboard.benchmark import exports, report_html
 from dashboard.benchmark.comparison import Comparison, against_history, compare
-from dashboard.benchmark.runs import RunView
+from dashboard.benchmark.runs import Benchmarks, RunView
 from dashboard.catalogue.units import BYTES
 from dashboard.shell.look import Look
 from dashboard.shell.text import plain
@@ -53,14 +54,18 @@ def show(seen: RunView, beside: RunView | None, look: Look) -> None:
     """The table of a finished run, the verdict against another run, notes, conditions and downloads."""
     report: Report = seen.report or {}
     before = beside.report if beside is not None else None
-    verdict = compare(before, report) if before is not None else _history(seen, look)
+    verdict = (
+        compare(before, report)
+        if before is not None
+        else _history(look.sources.benchmarks, seen.summary.run_id)
+    )
     for note in report.get("notes", []):
         st.caption(plain(note))
     if verdict is not None:
         _verdict(verdict)
     frame = table(report) if before is None else side_by_side(report, before)
     if verdict is not None:
-        frame = frame.merge(_verdicts(verdict), left_on=_keys(frame, report), right_index=True, how="left")
+        frame = judged(frame, verdict, report)
     st.dataframe(
         frame,
         hide_index=True,
@@ -77,17 +82,15 @@ def show(seen: RunView, beside: RunView | None, look: Look) -> None:
     _downloads(seen, verdict, before)
 
 
-def _history(seen: RunView, look: Look) -> Comparison | None:
-    """The run against earlier comparable ones, where there are enough to judge by."""
-    earlier = []
-    for run in look.sources.benchmarks.runs():
-        if (
-            run.created_at < seen.summary.created_at
-            and run.spec_hash == seen.summary.spec_hash
-            and run.state == "done"
-        ):
-            report = look.sources.benchmarks.run(run.run_id).report
-            earlier += [report] if report else []
+@lru_cache(maxsize=64)
+def _history(benchmarks: Benchmarks, run_id: str) -> Comparison | None:
+    """A finished run against earlier comparable ones, where there are enough to judge by; it never changes again."""
+    seen = benchmarks.run(run_id)
+    earlier: list[Report] = []
+    for run in benchmarks.runs():
+        older = run.created_at < seen.summary.created_at and run.spec_hash == seen.summary.spec_hash
+        report = benchmarks.run(run.run_id).report if older and run.state == "done" else None
+        earlier += [report] if report else []
         if len(earlier) >= EARLIER:
             break
     try:
@@ -98,13 +101,8 @@ def _history(seen: RunView, look: Look) -> Comparison | None:
 
 def _verdict(verdict: Comparison) -> None:
     """One word for the run, and why."""
-    against = {
-        "pairwise": "Against the chosen run",
-        "history": "Against earlier runs",
-        "paired": "Candidate against base",
-    }
     shown, icon = WORDS.get(verdict.word, (st.info, ":material/help:"))
-    shown(plain(f"{against.get(verdict.mode, '')}: {verdict.word}. {verdict.sentence}"), icon=icon)
+    shown(plain(verdict.sentence), icon=icon)
     if verdict.canary_ratio is not None:
         st.caption(
             plain(
@@ -113,25 +111,26 @@ def _verdict(verdict: Comparison) -> None:
         )
 
 
-def _verdicts(verdict: Comparison) -> pd.DataFrame:
-    """Cell -> its verdict, the ratio of times with its 99 % interval, and why."""
-    return pd.DataFrame(
-        {
-            "verdict": [one.word for one in verdict.verdicts],
-            "time ÷ before": [one.ratio for one in verdict.verdicts],
-            "99 % from": [one.low for one in verdict.verdicts],
-            "99 % to": [one.high for one in verdict.verdicts],
-            "why": [one.sentence for one in verdict.verdicts],
-        },
-        index=[one.key for one in verdict.verdicts],
-    )
-
-
-def _keys(frame: pd.DataFrame, report: Report) -> pd.Series:
-    """The key of each row's cell."""
+def judged(frame: pd.DataFrame, verdict: Comparison, report: Report) -> pd.DataFrame:
+    """The table with each cell's verdict before its numbers: the ratio of times with its 99 % interval, and why."""
+    by_key = {one.key: one for one in verdict.verdicts}
     names = list(_params(report))
-    return pd.Series(
-        [" ".join(f"{name}={row[name]}" for name in names) for _, row in frame.iterrows()], index=frame.index
+    found = [by_key.get(" ".join(f"{name}={row[name]}" for name in names)) for _, row in frame.iterrows()]
+    columns: dict[str, list[object]] = {
+        "verdict": [one.word if one else "" for one in found],
+        "time ÷ before": [one.ratio if one else None for one in found],
+        "99 % from": [one.low if one else None for one in found],
+        "99 % to": [one.high if one else None for one in found],
+    }
+    if verdict.word == "incomparable":  # the difference would be read as one
+        columns, frame = {}, frame.drop(columns="change (%)", errors="ignore")
+    else:
+        columns["why"] = [one.sentence if one else "" for one in found]
+    head = [name for name in (*names, "status") if name in frame]
+    rest = [name for name in frame if name not in head]
+    told = pd.DataFrame(columns, index=frame.index)
+    return pd.concat(
+        [frame[head], told.drop(columns="why", errors="ignore"), frame[rest], told.filter(["why"])], axis=1
     )
 
 

@@ -4,8 +4,9 @@ import time
 
 import pytest
 
+from dashboard.benchmark.comparison import Comparison, Verdict
 from dashboard.benchmark.directory import TERMINAL
-from dashboard.shell.benchmark_result import side_by_side, table
+from dashboard.shell.benchmark_result import judged, side_by_side, table
 from dashboard.sources import current
 from tests.pages.screen import words
 
@@ -127,3 +128,24 @@ def test_two_runs_stand_side_by_side_and_a_cell_of_only_one_stays():
     assert frame["change (%)"].tolist()[0] == pytest.approx(50.0)
     assert frame["batch"].tolist() == ["1", "2", "4"]
     assert frame["status"].tolist() == ["ok", "ok", "only in the earlier run"]
+
+
+def judgement(word, key="batch=1"):
+    verdict = Verdict(key=key, word=word, sentence="because", ratio=1.5, low=1.4, high=1.6)
+    return Comparison(mode="pairwise", word=word, sentence=word, canary_ratio=1.0, verdicts=(verdict,))
+
+
+def test_each_cell_carries_its_verdict_and_one_without_stays():
+    report = {"cells": [cell("batch=1", 0.003), cell("batch=2", 0.001)]}
+    frame = judged(side_by_side(report, report), judgement("suspect"), report)
+    assert frame[["batch", "verdict", "time ÷ before"]].iloc[0].tolist() == ["1", "suspect", 1.5]
+    assert frame["verdict"].tolist() == ["suspect", ""]
+    assert list(frame.columns)[-1] == "why"
+
+
+def test_runs_that_do_not_compare_show_no_difference():
+    report = {"cells": [cell("batch=1", 0.003)]}
+    frame = judged(side_by_side(report, report), judgement("incomparable"), report)
+    assert "change (%)" not in frame
+    assert "time ÷ before" not in frame
+    assert frame["before: median (ms)"].tolist() == [pytest.approx(3.0)]
