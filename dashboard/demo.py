@@ -201,7 +201,7 @@ class Demo:
                 PORT=at.dashboard,
                 HOST=HOST,
                 PROMETHEUS_URL=self.prometheus_url,
-                ALERTMANAGER_URLS=self.alertmanager_url,
+                ALERTMANAGER_URL=self.alertmanager_url,
                 RUNS_DIR=self.runs,
                 DATA_DIR=data / "dashboard",
                 DASHBOARD_URL=self.url,

@@ -133,7 +133,7 @@ def _sources(sources: Sources) -> list[Line]:
         _asked(f"Alertmanager {replica.url}", replica, _alertmanager, "") for replica in sources.alertmanagers
     ]
     if not sources.alertmanagers:
-        lines.append(Line("Alertmanager", "off", "Not configured.", "Set MOE_DASHBOARD_ALERTMANAGER_URLS."))
+        lines.append(Line("Alertmanager", "off", "Not configured.", "Set MOE_DASHBOARD_ALERTMANAGER_URL."))
     lines.append(_asked("runs directory", sources.runs, _runs, "MOE_DASHBOARD_RUNS_DIR"))
     if sources.prometheus is None and sources.runs is None:
         lines.append(

@@ -47,7 +47,7 @@ class Settings:
     prometheus_client_key_file: Path | None = _knob(None, "client key (PEM)")
     prometheus_timeout_seconds: float = _knob(10.0, "longest a query may take, connect to last byte")
     prometheus_gzip: bool = _knob(False, "ask for compressed answers; pays below about 100 Mbit/s")
-    alertmanager_urls: tuple[str, ...] = _knob((), "Alertmanager base URLs, replicas comma separated")
+    alertmanager_url: tuple[str, ...] = _knob((), "Alertmanager base URL; replicas comma separated")
     runs_dir: Path | None = _knob(None, "directory in which observers write runs")
     log_files: tuple[str, ...] = _knob((), "further structured log files or globs beside the runs' own")
 

@@ -82,7 +82,7 @@ class Sources:
         """Every configured replica."""
         from collectors.alertmanager import Alertmanager
 
-        return tuple(Alertmanager(url) for url in self.settings.alertmanager_urls)
+        return tuple(Alertmanager(url) for url in self.settings.alertmanager_url)
 
     @cached_property
     def runs(self) -> "RunsDirectory | None":

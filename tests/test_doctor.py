@@ -72,7 +72,7 @@ def test_against_a_real_prometheus(
     )
     server.wait_for("evolution_fitness_best")
     monkeypatch.setenv("MOE_DASHBOARD_PROMETHEUS_URL", server.url)
-    monkeypatch.setenv("MOE_DASHBOARD_ALERTMANAGER_URLS", alertmanager().url)
+    monkeypatch.setenv("MOE_DASHBOARD_ALERTMANAGER_URL", alertmanager().url)
     monkeypatch.setenv("MOE_DASHBOARD_RUNS_DIR", str(tmp_path))
     status, out = _doctor(capsys, "--json")
     assert status == 1  # the guide's rules are loaded, and the job is called otherwise

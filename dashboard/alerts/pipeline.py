@@ -124,7 +124,7 @@ def of_alertmanagers(
                 "no-alertmanager",
                 "info",
                 "No Alertmanager is configured: whether an alert is silenced or inhibited is unknown.",
-                "Set MOE_DASHBOARD_ALERTMANAGER_URLS.",
+                "Set MOE_DASHBOARD_ALERTMANAGER_URL.",
             )
         ]
     lost = [status for status in statuses if isinstance(status, Unavailable)]

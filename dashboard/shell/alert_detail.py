@@ -128,7 +128,7 @@ def _silences(entry: Entry, known: AlertList, look: Look) -> None:
     """The silences that mute it, each to extend or end, and a new one with a preview."""
     if not look.sources.alertmanagers:
         st.caption(
-            "No Alertmanager is configured (MOE_DASHBOARD_ALERTMANAGER_URLS), so nothing can be silenced here."
+            "No Alertmanager is configured (MOE_DASHBOARD_ALERTMANAGER_URL), so nothing can be silenced here."
         )
         return
     if known.silences is None:

@@ -121,7 +121,7 @@ def test_nothing_is_written_without_a_name(open_page, router):
 
 def test_a_read_only_dashboard_offers_nothing_that_writes(open_page, router, alertmanager):
     app = open_page(
-        "alerts", prometheus_url=router.url, alertmanager_urls=(alertmanager.url,), read_only=True
+        "alerts", prometheus_url=router.url, alertmanager_url=(alertmanager.url,), read_only=True
     )
     app = details(app, entry("LowPopulationDiversity").fingerprint)
     assert "read-only" in words(app)
@@ -130,7 +130,7 @@ def test_a_read_only_dashboard_offers_nothing_that_writes(open_page, router, ale
 
 
 def test_a_silence_is_previewed_made_in_alertmanager_and_written_down(open_page, router, alertmanager):
-    app = open_page("alerts", prometheus_url=router.url, alertmanager_urls=(alertmanager.url,))
+    app = open_page("alerts", prometheus_url=router.url, alertmanager_url=(alertmanager.url,))
     place = entry("LowPopulationDiversity").fingerprint
     app = details(app, place)
     assert "would mute 1 of" in words(app)
