@@ -12,7 +12,7 @@ from typing import Any
 
 from collectors.logs.line import LogLine, level_patterns, rank, words
 
-_PLAIN = re.compile(r"[ !#-.0-\[\]-~]+")  # ASCII that every JSON writer leaves as it is; "/" may be escaped
+PLAIN = re.compile(r"[ !#-.0-\[\]-~]+")  # ASCII that every JSON writer leaves as it is; "/" may be escaped
 
 
 @dataclass(frozen=True)
@@ -90,11 +90,11 @@ class Wanted:
     def _needles(self) -> tuple[bytes, ...]:
         """Rarest first, as far as one can know."""
         texts = (self.trace_id, self.run_id, self.event, self.logger)
-        return tuple(text.encode() for text in texts if text and _PLAIN.fullmatch(text))
+        return tuple(text.encode() for text in texts if text and PLAIN.fullmatch(text))
 
     @cached_property
     def _folded(self) -> tuple[bytes, ...]:
-        return (self.text.lower().encode(),) if self.text and _PLAIN.fullmatch(self.text) else ()
+        return (self.text.lower().encode(),) if self.text and PLAIN.fullmatch(self.text) else ()
 
     @cached_property
     def _patterns(self) -> "list[tuple[bytes, re.Pattern[bytes]]]":
