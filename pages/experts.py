@@ -1,6 +1,6 @@
 """Experts: who carries the load, who is dead, and since when?"""
 
-from dashboard.shell import experts, page, runs
+from dashboard.shell import experts, heatmap, page, runs
 
 page(
     title="Experts",
@@ -10,7 +10,7 @@ page(
         [runs.state],
         [experts.named],
         [experts.numbers],
-        [experts.heatmap],
+        [heatmap.load_map],
         [experts.balance],
     ],
 )

@@ -31,13 +31,7 @@ def draw(
         share: (experts, points), the share of the routed load, for the hover.
         revision: changes when zoom should be forgotten.
     """
-    there = np.flatnonzero(np.isfinite(load).any(axis=0) & np.isfinite(across))
-    if there.size:  # what lies before the first and after the last value is not a hole
-        there = np.arange(there[0], there[-1] + 1)
-    there = there[np.isfinite(across[there])]
-    there = (
-        there[np.append(np.diff(across[there]) != 0, True)] if there.size else there
-    )  # one generation sampled twice
+    there = columns(load, across)
     load, share, across = load[:, there], share[:, there], across[there]
     title = x_axis["title"]["text"].lower()
     x_format = f"|{x_axis['hoverformat']}" if "hoverformat" in x_axis else ":,.6~g"
@@ -53,4 +47,39 @@ def draw(
     figure.update_layout(hovermode="closest", plot_bgcolor=HOLE)
     figure.update_xaxes(**x_axis, showspikes=False)
     figure.update_yaxes(autorange="reversed", type="category", showgrid=False)
+    return figure
+
+
+def columns(load: NDArray[np.float64], across: NDArray[np.float64]) -> NDArray[np.intp]:
+    """Which points are worth a column: none before the first and after the last value, one for each x value."""
+    there = np.flatnonzero(np.isfinite(load).any(axis=0) & np.isfinite(across))
+    if not there.size:
+        return there
+    there = np.arange(there[0], there[-1] + 1)  # a hole between two values stays
+    there = there[np.isfinite(across[there])]
+    return np.asarray(there[np.append(np.diff(across[there]) != 0, True)])  # one generation sampled twice: the newest
+
+
+def lines(
+    load: NDArray[np.float64], experts: Sequence[str], across: NDArray[np.float64], x_axis: dict[str, Any], *, revision: str = ""
+) -> go.Figure:  # fmt: skip
+    """The load ÷ fair load of a few experts as lines; arguments as for `draw`."""
+    there = columns(load, across)
+    traces = [
+        go.Scatter(
+            x=across[there], y=values[there].astype(np.float32), name=f"expert {look.escape(name)}", mode="lines", connectgaps=False,
+            line={"color": look.COLOURS[i % len(look.COLOURS)], "width": 1.8}, hovertemplate="%{y:.3~g}",
+        )
+        for i, (name, values) in enumerate(zip(experts, load, strict=True))
+    ]  # fmt: skip
+    figure = look.figure(traces, revision=revision, height=240)
+    figure.update_layout(showlegend=True, margin={"t": 30})
+    figure.update_xaxes(**x_axis)
+    figure.update_yaxes(rangemode="tozero")
+    figure.add_hline(
+        y=1.0,
+        line={"color": look.FAINT, "dash": "dot", "width": 1},
+        annotation_text="fair",
+        annotation_font_size=11,
+    )
     return figure

@@ -21,7 +21,7 @@ WARNING = "#d55e00"
 MAX_LINES = 24  # more lines than this are a texture, not a chart
 
 _TICKS: dict[Unit, dict[str, Any]] = {
-    units.RATIO: {"tickformat": ".0%"},
+    units.RATIO: {"tickformat": ".2~%"},
     units.PERCENT: {"ticksuffix": " %"},
     units.SECONDS: {"tickformat": "~s", "ticksuffix": "s"},
     units.BYTES: {"tickformat": "~s", "ticksuffix": "B"},

@@ -10,10 +10,7 @@ from dashboard.catalogue import evolution, experts
 from dashboard.catalogue.spec import Curve, Curves, Metric
 from dashboard.catalogue.units import FAIR_LOAD, NUMBER, RATIO
 from dashboard.feed import Evolution, ExpertLoads
-from dashboard.figures import evolution as evolution_figure
-from dashboard.figures import heatmap as heatmap_figure
-from dashboard.shell import charts, links, order, states, take
-from dashboard.shell.figure import drawn, show
+from dashboard.shell import charts, heatmap, links
 from dashboard.shell.kept import kept
 from dashboard.shell.look import Look
 from dashboard.shell.text import clock, plain
@@ -44,42 +41,6 @@ BALANCE = charts.Stack(
 
 WORDS = {"dead": "Dead", "starved": "Starved", "overloaded": "Overloaded"}
 MOST_NAMED = 12
-
-
-def heatmap(look: Look) -> None:
-    """Load ÷ fair load of one layer's experts against the axis."""
-    loads = _loads(look)
-    if loads is None:
-        return
-    with st.container(border=True):
-        with st.container(horizontal=True, vertical_alignment="bottom"):
-            charts.heading(
-                "Load ÷ fair load", "1 is an even share of the layer's load, 0 is dead. Blue is below fair, orange above; grey is a hole, not a zero."
-            )  # fmt: skip
-            layer = _layer(loads)
-            by = order.picker()
-        if layer not in loads.load:
-            loads = look.sources.feed.experts(loads.run_id, look.view.window, layer=layer)
-            if layer not in loads.load:
-                states.empty(f"Layer {layer} has no value in this window.")
-                return
-        st.caption(plain(f"{loads.scale_said} {_source(loads)}"))
-        rows = kept(("order", by, layer), (loads,), lambda: order.of(by, loads.load[layer]))
-        options, revision = look.view.options, f"{loads.run_id}|{layer}|{by}"
-        figure = drawn(
-            ("experts", layer, by, options.axis, options.zone, revision),
-            loads,
-            lambda: heatmap_figure.draw(
-                loads.load[layer][rows],
-                [loads.experts[layer][i] for i in rows],
-                evolution_figure.x_of(_frame(loads, look), options.axis, options.zone),
-                evolution_figure.x_axis(options.axis),
-                loads.share[layer][rows],
-                revision=revision,
-            ),
-        )
-        show(figure, key="experts-heatmap", alt=_told(loads, layer), name=f"experts-{loads.run_id}")
-        take.away("experts-heatmap", lambda: _table(loads), loads.asked, look)
 
 
 def named(look: Look) -> None:
@@ -145,10 +106,10 @@ def numbers(look: Look) -> None:
         for label, value, formula in (
             (
                 "Effective experts",
-                f"{measure.effective[last] * measure.experts:.3g} of {measure.experts}",
+                f"{_count(measure.effective[last] * measure.experts)} of {measure.experts:,}",
                 "effective",
             ),
-            ("Dead experts", f"{measure.dead[last] * measure.experts:.0f} of {measure.experts}", "dead"),
+            ("Dead experts", f"{measure.dead[last] * measure.experts:,.0f} of {measure.experts:,}", "dead"),
             ("Coefficient of variation", f"{measure.cv[last]:.3f}", "cv"),
             ("Maximal violation", f"{measure.violation[last]:.3f}", "violation"),
             ("Variance of shares", f"{measure.variance[last]:.3g}", "variance"),
@@ -166,7 +127,7 @@ def balance(look: Look) -> None:
     if not loads.load:
         charts.stack(replace(BALANCE, rows=experts.CURVES), look)
         return
-    layer = _chosen_layer(loads)
+    layer = heatmap.chosen_layer(loads)
     if layer not in loads.load:
         loads = look.sources.feed.experts(loads.run_id, look.view.window, layer=layer)
     if layer not in loads.load:
@@ -174,51 +135,6 @@ def balance(look: Look) -> None:
     measure = _balances(loads)[layer]
     joined = kept(("balance", layer), (loads, run), lambda: _joined(run, loads, measure))
     charts.stack(BALANCE, look, joined)
-
-
-def _loads(look: Look) -> ExpertLoads | None:
-    loads = look.experts
-    if loads is not None and loads.load:
-        return loads
-    if loads is not None and loads.unavailable is not None:
-        states.unavailable(loads.unavailable)
-    elif look.run is not None:
-        states.empty(
-            "This run does not report what its experts carry: expert_utilization_ratio is missing in this window."
-        )
-    return None
-
-
-def _source(loads: ExpertLoads) -> str:
-    return {"log": "Read from the run's own log.", "prometheus": "Sampled by Prometheus.", "": ""}[
-        loads.source
-    ]
-
-
-def _chosen_layer(loads: ExpertLoads) -> str:
-    layers = list(loads.layers)
-    chosen = st.session_state.get("layer-picker")
-    return chosen if chosen in layers else layers[0]
-
-
-def _layer(loads: ExpertLoads) -> str:
-    layers = list(loads.layers)
-    if len(layers) == 1:
-        return layers[0]
-    st.session_state["layer-picker"] = _chosen_layer(loads)
-    return st.selectbox("Layer", layers, key="layer-picker", width=120)
-
-
-def _frame(loads: ExpertLoads, look: Look) -> pd.DataFrame:
-    """The points of the loads as the evolution figures want them."""
-    start = (
-        look.run.started_at
-        if look.run and look.run.started_at is not None
-        else (loads.times[0] if loads.times.size else 0.0)
-    )
-    return pd.DataFrame(
-        {"time": loads.times, "generation": loads.generations, "elapsed_seconds": loads.times - start}
-    )
 
 
 def _balances(loads: ExpertLoads) -> dict[str, Balance]:
@@ -248,6 +164,10 @@ def _since(one: Named, loads: ExpertLoads, look: Look) -> str:
     if np.isfinite(generation):
         return f"generation {generation:.0f}{' or before' if one.from_start else ''}"
     return f"{clock(float(loads.times[one.since]), look.view.zone)}{' or before' if one.from_start else ''}"
+
+
+def _count(experts: float) -> str:
+    return f"{experts:.3g}" if experts < 100 else f"{experts:,.0f}"
 
 
 def _layers(names: list[str]) -> str:
@@ -304,33 +224,3 @@ def _joined(run: Evolution, loads: ExpertLoads, measure: Balance) -> Evolution:
         side = side.dropna(subset=[EFFECTIVE.name]).drop(columns="generation")
         frame = pd.merge_asof(side, frame.sort_values("time"), on="time", direction="nearest")
     return replace(run, frame=frame, asked=(*run.asked, *loads.asked))
-
-
-def _told(loads: ExpertLoads, layer: str) -> str:
-    """The heatmap in words: the newest load of the extremes."""
-    load, names = loads.load[layer], loads.experts[layer]
-    known = np.flatnonzero(np.isfinite(load).any(axis=0))
-    if known.size == 0:
-        return f"Load of {len(names)} experts; no value yet."
-    newest = load[:, known[-1]]
-    ranked = [i for i in np.argsort(newest) if np.isfinite(newest[i])]
-    least, most = ranked[0], ranked[-1]
-    return (
-        f"Load divided by fair load of {len(names)} experts over {known.size} points. At the newest point expert {names[least]} carries least, "
-        f"{newest[least]:.2f}, and expert {names[most]} most, {newest[most]:.2f}."
-    )
-
-
-def _table(loads: ExpertLoads) -> pd.DataFrame:
-    pieces = [
-        pd.DataFrame({
-            "time_utc": np.tile(pd.to_datetime(loads.times, unit="s", utc=True), len(loads.experts[layer])),
-            "generation": np.tile(loads.generations, len(loads.experts[layer])),
-            "layer": layer,
-            "expert_id": np.repeat(loads.experts[layer], loads.times.size),
-            "load_over_fair": load.ravel(),
-            "share": loads.share[layer].ravel(),
-        })
-        for layer, load in loads.load.items()
-    ]  # fmt: skip
-    return pd.concat(pieces, ignore_index=True)
