@@ -16,12 +16,13 @@ if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
 
     from collectors.alertmanager import Alertmanager
+    from collectors.loki import Loki
     from collectors.prometheus import Prometheus
     from collectors.runs import RunsDirectory
     from dashboard.alerts.board import AlertBoard
     from dashboard.alerts.episodes import History
     from dashboard.benchmark.runs import Benchmarks
-    from dashboard.feed import Feed
+    from dashboard.feed import Feed, Traces
     from dashboard.feed.source import Shared
     from dashboard.health import Health
     from dashboard.sampler import Sampler
@@ -113,6 +114,29 @@ class Sources:
         from dashboard.feed.source import Shared
 
         return Shared(3 * self.settings.refresh_seconds, time.time, most=16)
+
+    @cached_property
+    def loki(self) -> "Loki | None":
+        """Log lines in Loki, or None where none is configured."""
+        from collectors.loki import Loki
+
+        chosen = self.settings
+        if chosen.loki_url is None:
+            return None
+        return Loki(chosen.loki_url, chosen.loki_selector, headers=chosen.loki_headers)
+
+    @cached_property
+    def traces(self) -> "Traces | None":
+        """Traces in Jaeger or Tempo, or None where neither is configured."""
+        from collectors.traces import Jaeger, Tempo
+        from dashboard.feed import Traces
+
+        chosen = self.settings
+        if chosen.trace_url is None:
+            return None
+        product = Tempo if chosen.trace_store == "tempo" else Jaeger
+        store = product(chosen.trace_url, headers=chosen.trace_headers)
+        return Traces(store, chosen.trace_service, refresh_seconds=chosen.refresh_seconds)
 
     @cached_property
     def sampler(self) -> "Sampler":

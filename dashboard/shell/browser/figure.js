@@ -95,6 +95,7 @@ function theme(parent) {
   return {
     ink: of("--st-text-color", "#1c2733"),
     paper: of("--st-background-color", "#ffffff"),
+    veil: of("--st-background-color", "#ffffff").replace(/^#(..)(..)(..)$/, (_, ...parts) => `rgba(${parts.slice(0, 3).map((part) => parseInt(part, 16))},0.75)`),
     faint: of("--st-border-color", "rgba(128,128,128,0.25)"),
     font: of("--st-font", "sans-serif"),
   };
@@ -110,7 +111,8 @@ function dressed(layout, look, width) {
   for (const [name, part] of Object.entries(dressed)) {
     if (/^[xy]axis\d*$/.test(name)) Object.assign(part, { gridcolor: look.faint, linecolor: look.faint, tickcolor: look.faint });
     if (layout.meta?.knots !== undefined && /^legend\d*$/.test(name) && width < NARROW) {
-      Object.assign(part, { font: { size: 10 }, yanchor: "top", xanchor: "left", x: 0.01, bgcolor: "rgba(0,0,0,0)" });
+      const [low] = layout[name.replace("legend", "yaxis")].domain; // into the row, at its foot
+      Object.assign(part, { font: { size: 10 }, x: 0.01, xanchor: "left", y: low, yanchor: "bottom", bgcolor: look.veil });
     }
   }
   return dressed;
