@@ -57,7 +57,9 @@ def columns(load: NDArray[np.float64], across: NDArray[np.float64]) -> NDArray[n
         return there
     there = np.arange(there[0], there[-1] + 1)  # a hole between two values stays
     there = there[np.isfinite(across[there])]
-    return np.asarray(there[np.append(np.diff(across[there]) != 0, True)])  # one generation sampled twice: the newest
+    return np.asarray(
+        there[np.append(np.diff(across[there]) != 0, True)]
+    )  # one generation sampled twice: the newest
 
 
 def lines(

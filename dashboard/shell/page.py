@@ -52,13 +52,21 @@ def page(
         if "run" in controls:
             runs.keep_picker_fresh(look)
         banner = st.container()
-        for row in rows:
+        shown, left_out = rows, 0
+        if current().prometheus is None:  # one sentence instead of as many as there are charts
+            shown = [row for row in rows if not all(isinstance(item, Panel) for item in row)]
+            left_out = sum(len(row) for row in rows) - sum(len(row) for row in shown)
+        for row in shown:
             columns = st.columns(len(row), gap="medium") if len(row) > 1 else [st.container()]
             for column, item in zip(columns, row, strict=True):
                 with column:
                     _guarded(title, lambda item=item: draw(item, look))  # type: ignore[misc]  # a default binds the loop variable
         with banner:  # last, because only now is known what was looked at
             charts.freshness(look)
+        if left_out:
+            states.empty(
+                f"{left_out} more charts of this page come from a Prometheus, and none is configured (MOE_DASHBOARD_PROMETHEUS_URL)."
+            )
 
     _guarded(title, body)
 
