@@ -62,8 +62,6 @@ def now(look: Look) -> None:
         for state in STATES:
             if counts.get(state):
                 st.metric(state.capitalize(), counts[state], width="content")
-    if known.silences is None:
-        st.caption("No Alertmanager could be asked: whether an alert is silenced or inhibited is not known.")
     if known.prometheus_at is not None and known.prometheus_at < known.looked_at:
         st.caption(
             f"The list is from {clock(known.prometheus_at, look.view.zone)}, {ago(known.prometheus_at, look.now)}."

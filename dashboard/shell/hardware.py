@@ -68,7 +68,10 @@ def gpus(look: Look) -> None:
     if seen is None:
         states.empty("No look at the GPUs yet.")
     elif isinstance(seen.gpus, Unavailable):
-        states.unavailable(seen.gpus)
+        if seen.gpus.kind == "no-library":  # a machine without a GPU is no fault
+            states.empty(str(seen.gpus))
+        else:
+            states.unavailable(seen.gpus)
     elif not seen.gpus:
         states.empty("The NVIDIA driver is there and reports no GPU.")
     else:
@@ -109,13 +112,9 @@ def gpu_last_hour(look: Look) -> None:
                 last_hour(item, metric)(look)
 
 
-def fleet(look: Look) -> None:
-    """What follows comes from Prometheus; says so where there is none."""
+def fleet(_: Look) -> None:
+    """What follows comes from Prometheus."""
     st.subheader("Every machine Prometheus scrapes", anchor=False)
-    if look.sources.prometheus is None:
-        states.empty(
-            "No Prometheus is configured: set MOE_DASHBOARD_PROMETHEUS_URL to see other machines here."
-        )
 
 
 def gpu_table(seen: Sequence[Gpu]) -> pd.DataFrame:

@@ -120,9 +120,7 @@ def test_nothing_is_written_without_a_name(open_page, router):
 
 
 def test_a_read_only_dashboard_offers_nothing_that_writes(open_page, router, alertmanager):
-    app = open_page(
-        "alerts", prometheus_url=router.url, alertmanager_url=(alertmanager.url,), read_only=True
-    )
+    app = open_page("alerts", prometheus_url=router.url, alertmanager_url=(alertmanager.url,), read_only=True)
     app = details(app, entry("LowPopulationDiversity").fingerprint)
     assert "read-only" in words(app)
     writing = {"Acknowledge", "Give it back", "Add note", "Silence", "Extend by 2 hours", "End now"}

@@ -68,7 +68,7 @@ def test_the_host_is_shown_without_any_prometheus(machine):
     shown = {metric.label: metric.value for metric in app.metric}
     assert shown["CPU"].endswith("%")
     assert shown["Memory used"].endswith("iB")
-    assert "No Prometheus is configured" in words(app)
+    assert "charts of this page come from a Prometheus, and none is configured" in words(app)
 
 
 def test_a_machine_without_a_driver_says_why_there_is_no_gpu(machine):
