@@ -42,10 +42,10 @@ DEFAULTS: dict[str, str] = {
     ): '100 * (1 - avg by (instance, job) (rate(node_cpu_seconds_total{mode="idle",instance=~"$instance"}[$rate])))',
     str(
         hardware.MEMORY_USAGE
-    ): f'label_replace(node_memory_MemTotal_bytes{_I} - node_memory_MemAvailable_bytes{_I}, "memory_type", "system", "", "")',
+    ): f'label_replace(node_memory_MemTotal_bytes{_I} - node_memory_MemAvailable_bytes{_I}, "memory_type", "ram", "", "")',
     str(
         hardware.MEMORY_TOTAL
-    ): f'label_replace(node_memory_MemTotal_bytes{_I}, "memory_type", "system", "", "")',
+    ): f'label_replace(node_memory_MemTotal_bytes{_I}, "memory_type", "ram", "", "")',
     str(
         hardware.DISK_USAGE
     ): 'label_replace(node_filesystem_size_bytes{fstype!~"tmpfs|overlay|squashfs|ramfs",instance=~"$instance"}'
