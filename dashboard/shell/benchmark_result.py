@@ -103,7 +103,7 @@ def _verdict(verdict: Comparison) -> None:
     """One word for the run, and why."""
     shown, icon = WORDS.get(verdict.word, (st.info, ":material/help:"))
     shown(plain(verdict.sentence), icon=icon)
-    if verdict.canary_ratio is not None:
+    if verdict.canary_ratio is not None and verdict.word != "incomparable":  # whose sentence says it already
         st.caption(
             plain(
                 f"The fixed kernels that no change of a router touches took {verdict.canary_ratio:.3f} times as long."
