@@ -145,7 +145,7 @@ def _sources(sources: Sources) -> list[Line]:
             )
         )
     lines.append(
-        _asked("store", sources.store, lambda store: _done(store.probe, f"{store.path} can be written."), "")
+        _asked("store", sources.store, lambda store: _done(store.probe, f"{store.where} can be written."), "")
     )
     for folder in settings.runbooks_dirs:
         there = Path(folder).expanduser().is_dir()

@@ -16,13 +16,12 @@ if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
 
     from collectors.alertmanager import Alertmanager
-    from collectors.loki import Loki
     from collectors.prometheus import Prometheus
     from collectors.runs import RunsDirectory
     from dashboard.alerts.board import AlertBoard
     from dashboard.alerts.episodes import History
     from dashboard.benchmark.runs import Benchmarks
-    from dashboard.feed import Feed, Traces
+    from dashboard.feed import Feed, LogLines, Traces
     from dashboard.feed.source import Shared
     from dashboard.health import Health
     from dashboard.sampler import Sampler
@@ -116,14 +115,16 @@ class Sources:
         return Shared(3 * self.settings.refresh_seconds, time.time, most=16)
 
     @cached_property
-    def loki(self) -> "Loki | None":
+    def loki(self) -> "LogLines | None":
         """Log lines in Loki, or None where none is configured."""
         from collectors.loki import Loki
+        from dashboard.feed import LogLines
 
         chosen = self.settings
         if chosen.loki_url is None:
             return None
-        return Loki(chosen.loki_url, chosen.loki_selector, headers=chosen.loki_headers)
+        loki = Loki(chosen.loki_url, chosen.loki_selector, headers=chosen.loki_headers)
+        return LogLines(loki, refresh_seconds=chosen.refresh_seconds)
 
     @cached_property
     def traces(self) -> "Traces | None":
@@ -150,7 +151,7 @@ class Sources:
         """What people said."""
         from dashboard.store import Store
 
-        return Store(self.settings.data_dir / "store.sqlite")
+        return Store(self.settings.store_url or self.settings.data_dir / "store.sqlite")
 
     @cached_property
     def alerts(self) -> "AlertBoard":

@@ -42,6 +42,8 @@ PROGRAMS = [
     "prometheus-node-exporter",
     "victoria-metrics",
     "chromium",
+    "nginx",
+    "initdb",
 ]
 
 READY_PYTHON = """#!/bin/sh
@@ -87,7 +89,12 @@ class Machine:
         )
 
     def env(self) -> dict[str, str]:
-        return {"PATH": str(self.bin), "POLICY_RC_D": str(self.policy), "HOME": "/nonexistent"}
+        return {
+            "PATH": str(self.bin),
+            "POLICY_RC_D": str(self.policy),
+            "POSTGRESQL": "/nonexistent",
+            "HOME": "/nonexistent",
+        }
 
     def apt_calls(self) -> list[str]:
         calls = self.checkout / "apt.calls"
@@ -132,7 +139,7 @@ def test_without_root_the_command_to_run_is_given(machine):
     assert asked
     assert set(asked[1].split()) - {"fonts-dejavu-core"} == {
         "prometheus", "prometheus-alertmanager", "prometheus-pushgateway", "prometheus-node-exporter",
-        "victoria-metrics", "chromium",
+        "victoria-metrics", "chromium", "nginx-light", "postgresql",
     }  # fmt: skip
     assert machine.apt_calls() == []
 

@@ -1,18 +1,21 @@
 """What people said survives: a kill in the middle, several processes, a fork; and nothing is said without its author."""
 
+import contextlib
 import os
 import signal
 import sqlite3
 import subprocess
 import sys
 import threading
+import uuid
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from collectors.unavailable import Unavailable
-from dashboard.store import Store
-from tests import services
+from dashboard.store import Author, Store
+from tests import postgres, services
 
 
 @pytest.fixture
@@ -20,9 +23,24 @@ def clock():
     return [1000.0]
 
 
+@pytest.fixture(scope="module")
+def cluster():
+    with postgres.cluster() as running:
+        yield running
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.services)])
+def database(request, tmp_path: Path) -> Path | str:
+    """An empty database of either kind; every promise holds on both."""
+    if request.param == "sqlite":
+        return tmp_path / "data" / "store.sqlite"
+    fresh: str = request.getfixturevalue("cluster").fresh(uuid.uuid4().hex)
+    return fresh
+
+
 @pytest.fixture
-def store(tmp_path: Path, clock):
-    store = Store(tmp_path / "data" / "store.sqlite", clock=lambda: clock[0])
+def store(database, clock):
+    store = Store(database, clock=lambda: clock[0])
     yield store
     store.close()
 
@@ -112,9 +130,9 @@ def test_an_empty_note_and_a_book_are_refused(store):
         store.note("f", alert="A", who="alice", text="x" * 10_001)
 
 
-def test_the_version_moves_with_every_write_of_anybody(store):
+def test_the_version_moves_with_every_write_of_anybody(store, database):
     before = store.version()
-    other = Store(store.path)
+    other = Store(database)
     other.acknowledge("f1", alert="A", who="alice")
     other.close()
     assert store.version() > before
@@ -126,8 +144,8 @@ def test_the_probe_writes_and_leaves_nothing(store):
     assert store.audit() == ()
 
 
-def test_many_threads_and_two_stores_lose_nothing(store):
-    second = Store(store.path)
+def test_many_threads_and_two_stores_lose_nothing(store, database):
+    second = Store(database)
 
     def write(target: Store, name: str) -> None:
         for i in range(25):
@@ -145,28 +163,112 @@ def test_many_threads_and_two_stores_lose_nothing(store):
     assert len(store.notes("f")) == len(store.audit(limit=1000)) == 75
 
 
-def test_a_writer_that_is_killed_leaves_whole_transactions(tmp_path: Path):
+def test_a_writer_that_is_killed_leaves_whole_transactions(database):
     """Each note has its line in the audit log, however the process ended."""
-    path = tmp_path / "store.sqlite"
     script = (
         "from pathlib import Path; from dashboard.store import Store; import sys\n"
-        "store = Store(Path(sys.argv[1])); i = 0\n"
+        "where = sys.argv[1]; store = Store(where if '://' in where else Path(where)); i = 0\n"
         "while True:\n    store.note('f', alert='A', who='w', text=str(i)); i += 1; print(i, flush=True)\n"
     )
     with subprocess.Popen(
-        [sys.executable, "-c", script, str(path)], stdout=subprocess.PIPE, cwd=services.ROOT
+        [sys.executable, "-c", script, str(database)], stdout=subprocess.PIPE, cwd=services.ROOT
     ) as writer:
         assert writer.stdout is not None
         said = 0
         while said < 20:
             said = int(writer.stdout.readline())
         os.kill(writer.pid, signal.SIGKILL)
-    store = Store(path)
+    store = Store(database)
     notes = store.notes("f")
     assert len(notes) >= said
-    assert len(notes) == len(store.audit(limit=100_000))
-    store.note("f", alert="A", who="next", text="goes on")
+    store.note("f", alert="A", who="next", text="goes on")  # waits for what the dead one still had in hand
+    assert len(store.notes("f")) == len(store.audit(limit=100_000))
     store.close()
+
+
+def test_the_audit_log_says_from_where_and_can_be_narrowed_to_a_time(store, clock):
+    store.note("f", alert="A", who=Author(" alice ", "10.1.2.3", "5e55"), text="hello")
+    clock[0] = 1100.0
+    store.acknowledge("f", alert="A", who=Author("bob"))
+    later, first = store.audit()
+    assert (first.who, first.address, first.session) == ("alice", "10.1.2.3", "5e55")
+    assert (later.who, later.address, later.session) == ("bob", "", "")
+    assert [one.action for one in store.audit(start=1050)] == ["acknowledge"]
+    assert [one.action for one in store.audit(end=1050)] == ["note"]
+
+
+def test_an_end_that_several_dashboards_see_is_written_down_once(store, database):
+    store.acknowledge("f1", alert="A", who="alice")
+    store.alerts_ended(["f1"])
+    other = Store(database)
+    other.alerts_ended(["f1", "f2"])
+    other.close()
+    assert [one.action for one in store.audit()] == ["alerts ended", "acknowledge"]
+
+
+def test_any_text_is_kept_as_it_was_said(store):
+    hostile = "%s ? $1 \u202e🦊 '; DROP TABLE notes; -- {} <script>"
+    store.note("f", alert="A", who="alice", text=hostile)
+    assert store.notes("f")[0].text == hostile
+    store.note("f", alert="A", who="alice", text="zero \x00 character")
+    assert store.notes("f")[1].text.startswith("zero")
+
+
+def test_a_file_of_the_first_version_keeps_what_it_has(tmp_path: Path):
+    path = tmp_path / "store.sqlite"
+    with contextlib.closing(sqlite3.connect(path)) as old:
+        old.executescript(
+            "CREATE TABLE audit (id INTEGER PRIMARY KEY AUTOINCREMENT, at REAL NOT NULL, who TEXT NOT NULL,"
+            " action TEXT NOT NULL, subject TEXT NOT NULL, detail TEXT NOT NULL); PRAGMA user_version = 1;"
+            "INSERT INTO audit (at, who, action, subject, detail) VALUES (1, 'alice', 'note', 'A', '{}');"
+        )
+    store = Store(path)
+    store.note("f", alert="A", who=Author("bob", "10.0.0.1"), text="new")
+    assert [(one.who, one.address) for one in store.audit()] == [("bob", "10.0.0.1"), ("alice", "")]
+    store.close()
+
+
+@pytest.mark.services
+def test_a_database_that_comes_back_is_used_again_and_its_password_never_said(cluster):
+    store = Store(cluster.fresh(uuid.uuid4().hex))
+    store.note("f", alert="A", who="alice", text="before")
+    cluster.stop()
+    try:
+        for ask in (store.probe, store.version, lambda: store.note("f", alert="A", who="a", text="lost")):
+            with pytest.raises(Unavailable, match="cannot be used") as why:
+                ask()
+            assert why.value.kind == "store"
+            assert postgres.PASSWORD not in f"{why.value!r} {why.value} {store.where}"
+    finally:
+        cluster.start()
+    store.note("f", alert="A", who="alice", text="after")
+    assert [note.text for note in store.notes("f")] == ["before", "after"]
+    store.close()
+
+
+@pytest.mark.services
+def test_a_connection_cut_while_it_slept_loses_nothing(cluster):
+    url = cluster.fresh(uuid.uuid4().hex)
+    store = Store(url)
+    store.probe()
+    with psycopg.connect(cluster.url, autocommit=True) as other:
+        other.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'moe-dashboard'"
+        )
+    store.note("f", alert="A", who="alice", text="kept")
+    assert store.notes("f")[0].text == "kept"
+    store.close()
+
+
+def test_a_url_that_cannot_be_read_does_not_show_its_password():
+    for url in ("postgresql://moe:opense%zzsame@[::1/x", "postgresql://moe:opensesame@127.0.0.1:port/x"):
+        store = Store(url)
+        with pytest.raises(Unavailable) as why:
+            store.version()
+        assert "opense" not in f"{why.value} {store.where}"
+    with pytest.raises(ValueError, match="postgresql://") as refused:
+        Store("mysql://moe:opensesame@127.0.0.1/x")
+    assert "opensesame" not in str(refused.value)
 
 
 def test_a_file_that_is_no_store_is_said_and_left_alone(tmp_path: Path):
@@ -186,9 +288,12 @@ def test_a_folder_that_cannot_be_made_is_said(tmp_path: Path):
         Store(tmp_path / "file" / "store.sqlite").probe()
 
 
-def test_the_file_is_a_database_anybody_can_read(store):
+def test_the_file_is_a_database_anybody_can_read(tmp_path: Path):
+    path = tmp_path / "store.sqlite"
+    store = Store(path)
     store.acknowledge("f1", alert="A", who="alice")
-    with sqlite3.connect(store.path) as other:
+    with sqlite3.connect(path) as other:
         assert other.execute("SELECT who FROM acknowledgements").fetchall() == [("alice",)]
         assert other.execute("PRAGMA journal_mode").fetchone() == ("wal",)
     other.close()
+    store.close()

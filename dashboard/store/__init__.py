@@ -1,0 +1,6 @@
+"""What people said: acknowledgements, notes, ticks of runbook steps, and the audit log of everything that was done."""
+
+from dashboard.store.said import Acknowledgement, Action, Author, Note, Tick
+from dashboard.store.store import LONGEST, Store
+
+__all__ = ["LONGEST", "Acknowledgement", "Action", "Author", "Note", "Store", "Tick"]
