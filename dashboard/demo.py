@@ -32,8 +32,12 @@ ROOT = Path(__file__).resolve().parents[1]
 
 SCRAPE_SECONDS = 2
 EVALUATION_SECONDS = 5
-PACE_SECONDS = (
-    2.0  # the router rests until a generation has taken this long: slow enough to be scraped each time
+PACE_SECONDS = 2.0  # the router serves requests until a generation took this long: each one is scraped
+RESEND_SECONDS = (
+    5  # Prometheus repeats a firing alert this often: an Alertmanager that comes late still hears it
+)
+EXAMPLE_TARGET = (
+    "examples.evolving_router.benchmark:generation"  # a name for the worker; nothing is imported here
 )
 
 
@@ -48,6 +52,7 @@ class Demo:
         directory: everything it writes: logs, runs, Prometheus's data, the dashboard's store.
         ports: where each process listens.
         router_arguments: passed on to the example router, e.g. ["--mutation-rate", "0"].
+        benchmark_targets: what the dashboard offers to measure, besides the example's own generation step.
         say: where progress lines go.
     """
 
@@ -57,11 +62,13 @@ class Demo:
         ports: Ports,
         *,
         router_arguments: Sequence[str] = (),
+        benchmark_targets: Sequence[str] = Settings().benchmark_targets,
         say: Callable[[str], None] = print,
     ) -> None:
         self.directory = directory.resolve()
         self.ports = ports
         self.router_arguments = tuple(router_arguments)
+        self.benchmark_targets = tuple(dict.fromkeys([*benchmark_targets, EXAMPLE_TARGET]))
         self.say = say
         self.children: dict[str, Child] = {}
         self._lock: IO[str] | None = None
@@ -179,6 +186,9 @@ class Demo:
                     f"--storage.tsdb.path={data / 'prometheus'}",
                     "--storage.tsdb.retention.time=7d",
                     "--storage.tsdb.retention.size=2GB",
+                    "--enable-feature=exemplar-storage",  # dots over the latency chart, where the router traces
+                    f"--rules.alert.resend-delay={RESEND_SECONDS}s",
+                    "--enable-feature=exemplar-storage",
                     f"--web.listen-address={HOST}:{at.prometheus}",
                 ],
             ),
@@ -205,6 +215,7 @@ class Demo:
                 RUNS_DIR=self.runs,
                 DATA_DIR=data / "dashboard",
                 DASHBOARD_URL=self.url,
+                BENCHMARK_TARGETS=",".join(self.benchmark_targets),
             ),
         ]
 
@@ -355,7 +366,13 @@ def main(arguments: argparse.Namespace, settings: Settings) -> int:
         signal.SIGHUP,
     ):  # SIGINT too: a shell in the background turns it off
         signal.signal(number, _interrupt)
-    demo = Demo(directory, Ports.following(base), router_arguments=arguments.router_args, say=_say)
+    demo = Demo(
+        directory,
+        Ports.following(base),
+        router_arguments=arguments.router_args,
+        benchmark_targets=settings.benchmark_targets,
+        say=_say,
+    )
     try:
         with demo:
             _say(

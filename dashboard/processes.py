@@ -46,19 +46,27 @@ class Identity:
     @classmethod
     def of(cls, pid: int) -> "Identity | None":
         """The identity of a living process; None where there is none or no /proc."""
+        fields = stat(pid)
+        if fields is None or fields[0] in {"Z", "X"}:
+            return None
         try:
-            stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
             boot_id = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
         except OSError:
-            return None
-        fields = stat.rpartition(")")[2].split()  # the name before it may hold blanks and brackets
-        if fields[0] in {"Z", "X"}:
             return None
         return cls(pid, int(fields[19]), boot_id)
 
     def alive(self) -> bool:
         """Whether this very process still runs."""
         return Identity.of(self.pid) == self
+
+
+def stat(pid: int) -> list[str] | None:
+    """Fields of /proc/<pid>/stat from the state (the third of proc(5)) on; None when there is no such process."""
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return None
+    return text.rpartition(")")[2].split()  # the name before it may hold blanks and brackets
 
 
 def answers(url: str, timeout_seconds: float = 1.0) -> bool:

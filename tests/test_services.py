@@ -98,6 +98,7 @@ def test_a_reused_pid_is_another_process():
     assert me is not None
     assert me.alive()
     assert not Identity(me.pid, me.started_ticks - 1, me.boot_id).alive()
+    assert not Identity(me.pid, me.started_ticks, "an earlier boot").alive()
 
 
 def test_a_missing_program_fails_the_test_in_ci_and_skips_it_elsewhere(monkeypatch):

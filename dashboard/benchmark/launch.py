@@ -18,6 +18,7 @@ from typing import Any, Literal
 
 from dashboard.benchmark import environment, processes
 from dashboard.benchmark.spec import Side, Spec
+from dashboard.processes import Identity
 
 Why = Literal["finished", "exited", "killed", "stalled", "memory", "babble", "cancelled", "timed out"]
 
@@ -86,7 +87,7 @@ class Worker:
             raise
         finally:
             os.close(writing)
-        self.identity = processes.identity(self._process.pid)
+        self.identity = Identity.of(self._process.pid)
 
     def stay(self, until: float, cancelled: Callable[[], bool]) -> Ended:
         """Hear the worker out.

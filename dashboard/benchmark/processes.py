@@ -1,16 +1,16 @@
-"""Processes as the kernel knows them: who is alive, and nobody left behind.
+"""Nobody is left behind: everything a benchmark starts is found and ended, however deeply it forked.
 
-A pid alone names nobody: it is reused, and a reboot starts again. An `Identity` is (boot id, pid, start
-time in ticks). Everything a benchmark starts carries a mark in its environment, which forks, new
-sessions and re-parenting keep, so that what a killed run left can be found and ended. Linux only.
+All of it carries a mark in its environment, which forks, new sessions and re-parenting keep. Which process a
+pid meant is `dashboard.processes.Identity`. Linux only.
 """
 
 import ctypes
 import os
 import signal
 import time
-from dataclasses import asdict, dataclass
 from pathlib import Path
+
+from dashboard.processes import Identity, stat
 
 MARK_VARIABLE = "MOE_BENCHMARK_MARK"
 
@@ -19,56 +19,16 @@ _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
 
 
-@dataclass(frozen=True, slots=True)
-class Identity:
-    """One process for ever: neither pid reuse nor a reboot can make another one equal."""
-
-    boot_id: str
-    pid: int
-    start_ticks: int  # /proc/<pid>/stat field 22, clock ticks since boot
-
-    def as_json(self) -> dict[str, str | int]:
-        """The same as plain data, for events and lock files."""
-        return asdict(self)
-
-
-def boot_id() -> str:
-    """The kernel's name for this boot."""
-    return (_PROC / "sys/kernel/random/boot_id").read_text().strip()
-
-
-def _stat(pid: int) -> list[str] | None:
-    """Fields of /proc/<pid>/stat from the state on; None when there is no such process."""
-    try:
-        text = (_PROC / str(pid) / "stat").read_text(errors="replace")
-    except (FileNotFoundError, ProcessLookupError):
-        return None
-    return text.rpartition(")")[2].split()  # the command may hold spaces and brackets
-
-
-def identity(pid: int) -> Identity | None:
-    """Who has this pid now; None when nobody, or only a zombie, has it."""
-    stat = _stat(pid)
-    if stat is None or stat[0] in "ZX":
-        return None
-    return Identity(boot_id(), pid, int(stat[19]))
-
-
-def alive(who: Identity) -> bool:
-    """Whether exactly this process still runs."""
-    return identity(who.pid) == who
-
-
 def session_of(pid: int) -> int | None:
     """The session id of a process, None when it is gone."""
-    stat = _stat(pid)
-    return None if stat is None else int(stat[3])
+    fields = stat(pid)
+    return None if fields is None else int(fields[3])
 
 
 def running_pids() -> list[int]:
     """Every process that is not a zombie."""
     pids = (int(entry.name) for entry in _PROC.iterdir() if entry.name.isdigit())
-    return [pid for pid in pids if identity(pid) is not None]
+    return [pid for pid in pids if Identity.of(pid) is not None]
 
 
 def resident_bytes(pid: int) -> int | None:

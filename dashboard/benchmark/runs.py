@@ -26,6 +26,7 @@ from dashboard.benchmark.index import Index
 from dashboard.benchmark.progress import Progress, follow
 from dashboard.benchmark.spec import PROFILES, Cell, Device, Profile, Side, Spec, SpecError, cells
 from dashboard.benchmark.targets import Target
+from dashboard.processes import Identity
 
 _RUN_ID = re.compile(r"\d{8}T\d{6}Z-[a-z0-9-]{1,40}-[a-z]{1,20}-[0-9a-f]{6}")
 _START_WITHIN_SECONDS = 30.0
@@ -244,8 +245,8 @@ class Benchmarks:
         except OSError:  # a full disk: the supervisor also listens to a signal
             for event in directory.events()[0]:
                 if event["event"] == "supervisor started" and event.get("process"):
-                    supervisor = processes.Identity(**event["process"])
-                    if processes.alive(supervisor):
+                    supervisor = Identity(**event["process"])
+                    if supervisor.alive():
                         os.kill(supervisor.pid, signal.SIGTERM)
         return directory.state()
 

@@ -15,6 +15,7 @@ import time
 import traceback
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import asdict
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -22,6 +23,7 @@ from typing import Any
 from dashboard.benchmark import environment, gpu, launch, lease, processes
 from dashboard.benchmark.directory import Ending, RunDirectory
 from dashboard.benchmark.spec import Side, Spec
+from dashboard.processes import Identity
 
 _ASK_QUEUE_EVERY_SECONDS = 0.2
 _RESTARTS_PER_LAUNCH = 8
@@ -87,8 +89,8 @@ class Supervisor:
             self._run.append("ended", state=state, sentence=sentence)
 
     def _to_the_end(self) -> None:
-        me = processes.identity(os.getpid())
-        self._run.append("supervisor started", process=me.as_json() if me else None)
+        me = Identity.of(os.getpid())
+        self._run.append("supervisor started", process=asdict(me) if me else None)
         self._wait_for_device()
         self._deadline = time.monotonic() + self._spec.profile.limit_seconds
         soft = time.monotonic() + self._spec.profile.soft_limit_seconds
@@ -194,7 +196,7 @@ class Supervisor:
                     launch=number,
                     **whose,
                     attempt=attempt,
-                    process=worker.identity.as_json() if worker.identity else None,
+                    process=asdict(worker.identity) if worker.identity else None,
                 )
             except OSError:
                 worker.stay(0.0, lambda: True)

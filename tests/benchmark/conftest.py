@@ -11,8 +11,12 @@ from dashboard.benchmark import processes
 from dashboard.benchmark.directory import TERMINAL
 from dashboard.benchmark.runs import Benchmarks, RunView
 from dashboard.benchmark.spec import PROFILES, Profile
+from dashboard.processes import Identity
 
 FACTORIES = "tests.benchmark.factories"
+
+EVOLUTION = "examples.evolving_router.benchmark:generation"
+SHIPPED = ("reference-moe", "observed-router", EVOLUTION)
 
 Wait = Callable[..., RunView]
 
@@ -40,13 +44,13 @@ class Room:
             for name in dir(__import__(FACTORIES, fromlist=["cells"]))
             if hasattr(getattr(__import__(FACTORIES, fromlist=["x"]), name), "cells")
         ]
-        allowed = ["reference-moe", "observed-router", *(f"{FACTORIES}:{name}" for name in names)]
+        allowed = [*SHIPPED, *(f"{FACTORIES}:{name}" for name in names)]
         return Benchmarks(
             self.path / "data", allowed, runs_dir=self.path / "runs", lease_dir=self.path / "leases"
         )
 
     def start(self, factory: str, profile: Profile = SHORT, **arguments: object) -> str:
-        name = factory if factory in ("reference-moe", "observed-router") else f"{FACTORIES}:{factory}"
+        name = factory if factory in SHIPPED else f"{FACTORIES}:{factory}"
         return self.benchmarks.start(name, device="cpu", adjust=profile, **arguments)  # type: ignore[arg-type]
 
     def wait(self, run_id: str, seconds: float = 60) -> RunView:
@@ -82,7 +86,7 @@ class Room:
         }
         found |= {pid for pid in processes.running_pids() if processes.session_of(pid) in sessions}
         supervisor = next((e for e in directory.events()[0] if e["event"] == "supervisor started"), None)
-        if supervisor is not None and processes.alive(processes.Identity(**supervisor["process"])):
+        if supervisor is not None and Identity(**supervisor["process"]).alive():
             found.add(supervisor["process"]["pid"])
         return sorted(found)
 

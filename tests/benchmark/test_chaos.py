@@ -7,7 +7,6 @@ import resource
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +15,7 @@ import pytest
 
 from dashboard.benchmark import processes
 from dashboard.benchmark.directory import TERMINAL
+from dashboard.processes import Identity
 from tests.benchmark.conftest import SHORT, Room
 
 KILLS = int(os.environ.get("BENCHMARK_KILLS", "8"))  # more for a long job: BENCHMARK_KILLS=1000
@@ -169,7 +169,7 @@ def test_random_kills_never_leave_a_lie_or_a_process(room: Room):
                 for e in room.benchmarks.events(run_id)[0]
                 if e["event"] == name and e.get("process")
             ]
-            if found and processes.alive(processes.Identity(**found[-1])):
+            if found and Identity(**found[-1]).alive():
                 os.kill(found[-1]["pid"], dice.choice([signal.SIGKILL, signal.SIGTERM]))
         view = room.wait(run_id)
         path = room.benchmarks.directory(run_id).path
@@ -188,19 +188,6 @@ def test_random_kills_never_leave_a_lie_or_a_process(room: Room):
             assert room.benchmarks.run(run_id).state == view.state  # an end is for ever
         if "report.json" in ends:
             json.loads((path / "report.json").read_text())
-
-
-def test_a_pid_that_was_reused_is_not_the_same_process():
-    child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
-    try:
-        who = processes.identity(child.pid)
-        assert who is not None
-        assert processes.alive(who)
-        assert not processes.alive(replace(who, start_ticks=who.start_ticks - 1))
-        assert not processes.alive(replace(who, boot_id="an earlier boot"))
-    finally:
-        child.communicate()
-    assert not processes.alive(who)
 
 
 def test_secrets_of_the_dashboard_do_not_reach_a_target(room: Room, monkeypatch: pytest.MonkeyPatch):
