@@ -49,7 +49,11 @@ def _version() -> str:
 def _empty_page() -> str:
     html = (Path(streamlit.__file__).parent / "static" / "index.html").read_text(encoding="utf-8")
     here = "const here = new URL('.', location.href).href; window.__streamlit = {BACKEND_BASE_URL: here, MAIN_PAGE_BASE_URL: here};"
-    return html.replace("<head>", f"<head><script>{here}</script>", 1)
+    early = "".join(  # fetched while the page is still starting, not one after the other when the first figure comes
+        f'<link rel="{kind}" href="./assets/{name}?v={_version()}">'
+        for kind, name in (("modulepreload", "figure.js"), ("prefetch", "plotly.min.js"))
+    )
+    return html.replace("<head>", f"<head><script>{here}</script>{early}", 1)
 
 
 def _page(_: Request) -> Response:

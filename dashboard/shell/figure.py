@@ -21,6 +21,8 @@ _mount = st.components.v2.component(
     "moe-router-dashboard.figure", js=assets.loader("figure.js"), isolate_styles=False
 )
 
+DIGEST = 16  # letters
+
 
 @dataclass(frozen=True, slots=True)
 class Drawn:
@@ -36,7 +38,7 @@ class Drawn:
         document = json.loads(plotly.io.to_json(figure, validate=False))
         _share_x(document["data"])
         body = json.dumps(document, separators=(",", ":")).encode()
-        return cls(body, hashlib.sha256(body).hexdigest()[:16], int(figure.layout.height or 300))
+        return cls(body, hashlib.sha256(body).hexdigest()[:DIGEST], int(figure.layout.height or 300))
 
 
 def _share_x(traces: list[dict[str, Any]]) -> None:
@@ -70,5 +72,7 @@ def show(figure: Drawn | go.Figure, *, key: str, alt: str, name: str = "") -> No
         name: the file name of downloaded images.
     """
     shown = figure if isinstance(figure, Drawn) else Drawn.of(figure)
-    head = json.dumps({"digest": shown.digest, "alt": alt, "name": name or key})
-    _mount(key=key, data=head[:-1].encode() + b', "figure": ' + shown.body + b"}", height=shown.height)
+    head = json.dumps({"alt": alt, "name": name or key})
+    body = head[:-1].encode() + b', "figure": ' + shown.body + b"}"
+    # The digest comes first, so that the browser need not read a figure it has drawn already.
+    _mount(key=key, data=shown.digest.encode() + body, height=shown.height)

@@ -4,6 +4,8 @@ import json
 import shutil
 from pathlib import Path
 
+from dashboard.shell.figure import DIGEST
+
 RECORDED = Path(__file__).parents[1] / "recordings" / "runs"
 
 
@@ -22,7 +24,7 @@ def figures(app: object) -> dict[str, dict[str, object]]:
     found = {}
     for element in app.get("bidi_component"):  # type: ignore[attr-defined]  # AppTest
         if element.proto.component_name.endswith(".figure"):
-            found[element.key] = json.loads(element.proto.bytes)
+            found[element.key] = json.loads(element.proto.bytes[DIGEST:])
     return found
 
 

@@ -2,9 +2,12 @@
 // that did not change is not drawn again. Knows nothing of what it draws. Loaded once by the page from /assets/.
 
 const NARROW = 560; // px: below this a legend has no room beside its title
+const DOT = 12; // px: this near to a dot a click means it
 const STEP = 0.2; // share of the visible range that one key press pans or zooms
 
 const VERSION = new URL(import.meta.url).search; // "?v=…", the same for every file of this server
+const DIGEST = 16; // letters, as dashboard/shell/figure.py writes them
+const text = new TextDecoder();
 
 let library;
 function plotly() {
@@ -18,16 +21,16 @@ function plotly() {
   return library;
 }
 
-/** Draw what was sent: JSON bytes {digest, name, alt, figure: {data, layout}}. */
+/** Draw what was sent: 16 letters of digest, then JSON {name, alt, figure: {data, layout}}. */
 export async function draw({ data, parentElement }) {
-  const sent = JSON.parse(new TextDecoder().decode(data));
+  const look = theme(parentElement);
+  const mark = [text.decode(data.subarray(0, DIGEST)), look.ink, look.paper].join();
+  if (parentElement.querySelector(".moe-figure")?.drawn === mark) return;
+  const sent = JSON.parse(text.decode(data.subarray(DIGEST)));
   const div = place(parentElement, sent);
   div.wanted = sent;
   const Plotly = await plotly();
   if (div.wanted !== sent || !div.isConnected) return; // a newer one arrived while the library was loading
-  const look = theme(parentElement);
-  const mark = [sent.digest, look.ink, look.paper].join();
-  if (div.drawn === mark) return;
   for (const trace of sent.figure.data) if (trace.x?.same !== undefined) trace.x = sent.figure.data[trace.x.same].x;
   if (sent.figure.layout.xaxis?.type === "date") wallClock(sent.figure);
   const before = div.layout ? snapshot(div) : null;
@@ -162,6 +165,11 @@ function watch(div, Plotly) {
   div.on("plotly_relayout", (change) => {
     if (change["xaxis.autorange"]) div.carried = undefined;
   });
+  div.on("plotly_click", ({ points, event }) => {
+    const box = div.getBoundingClientRect();
+    const hit = points.find((point) => point.data.meta === "trace" && near(point, event.clientX - box.left, event.clientY - box.top));
+    if (hit) window.open(new URL(`traces?trace=${encodeURIComponent(hit.customdata)}`, location.href), "_blank", "noopener");
+  });
   div.addEventListener("keydown", (event) => {
     const axis = div._fullLayout.xaxis;
     const [from, to] = axis.range.map((end) => axis.r2l(end));
@@ -177,4 +185,11 @@ function watch(div, Plotly) {
     else return;
     event.preventDefault();
   });
+}
+
+/** Whether a click is on a point: with one hover label for all lines plotly names the point next to it in time as well. */
+function near({ x, y, xaxis, yaxis }, left, top) {
+  const across = xaxis._offset + xaxis.d2p(x) - left;
+  const down = yaxis._offset + yaxis.d2p(y) - top;
+  return Math.hypot(across, down) <= DOT;
 }
