@@ -17,6 +17,7 @@ import torch
 
 from dashboard.observer import Observer  # observer 1/5
 from examples.evolving_router import digits
+from examples.evolving_router.evaluation import FrozenExperts
 from examples.evolving_router.evolution import Generation, Search, evolve_one_generation
 from examples.evolving_router.genome import Genome, Shape
 from examples.evolving_router.model import DigitsRouter
@@ -73,6 +74,13 @@ def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
         action="store_true",
         help="train with an absurd learning rate: loss and fitness stop being numbers",
     )
+    add(
+        "--train-every",
+        type=int,
+        default=1,
+        metavar="N",
+        help="train the experts after each Nth generation; in between they are frozen, and evaluation is cheap",
+    )
     add("--ordinary-evaluation", action="store_true", help="run each individual's full forward pass")
     add("--threads", type=int, default=1, help="CPU threads of torch")
     add("--port", type=int, default=9100, help="of /metrics; 0 takes a free one")
@@ -81,6 +89,8 @@ def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     chosen = parser.parse_args(argv)
     if chosen.population < 2 or chosen.experts < 2:
         parser.error("a population and a router need at least two members")
+    if chosen.train_every < 1:
+        parser.error("--train-every: 1 trains after every generation, N after each Nth")
     if any(not 0 <= expert < chosen.experts for expert in chosen.freeze_expert):
         parser.error(f"--freeze-expert: experts are 0 to {chosen.experts - 1}")
     if len(set(chosen.freeze_expert)) >= chosen.experts:
@@ -109,7 +119,8 @@ def evolve(chosen: argparse.Namespace, observer: Observer, checkpoints: Path | N
     breeding, training = np.random.default_rng(chosen.seed).spawn(2)
     model = DigitsRouter(chosen.experts).to(device)
     shape = Shape(digits.TOKENS, chosen.experts, frozenset(chosen.freeze_expert))
-    search = Search(shape, chosen.mutation_rate, cached=not chosen.ordinary_evaluation)
+    search = Search(shape, chosen.mutation_rate)
+    frozen = None if chosen.ordinary_evaluation else FrozenExperts()
     population = [shape.random(breeding) for _ in range(chosen.population)]
     trainer = Trainer(model, data.train, training, LEARNING_RATE)
     trainer.train(population, STEPS_BEFORE)
@@ -130,8 +141,9 @@ def evolve(chosen: argparse.Namespace, observer: Observer, checkpoints: Path | N
                 data.held_out,
                 search,
                 breeding,
-                lambda fit: trainer.train(fit, STEPS_BETWEEN),
+                (lambda fit: trainer.train(fit, STEPS_BETWEEN)) if number % chosen.train_every == 0 else None,
                 observer.span,
+                frozen,
             )
             before, best = best, generation.population[generation.best]
             served = server.serve(best, REQUESTS_AT_LEAST, until=began + chosen.pace)
@@ -181,7 +193,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     chosen = arguments(argv)
     torch.set_num_threads(chosen.threads)
     stop = Stop()
-    options = ("generations", "population", "mutation_rate", "seed", "pace", "slow", "nan")
+    options = ("generations", "population", "mutation_rate", "seed", "pace", "train_every", "slow", "nan")
     config = {option: getattr(chosen, option) for option in options}
     config |= {"num_experts": chosen.experts, "frozen": chosen.freeze_expert}
     observer = Observer(chosen.port, run_name=chosen.run_name, runs_dir=chosen.runs_dir)  # observer 2/5

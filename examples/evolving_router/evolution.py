@@ -11,9 +11,9 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 
 import numpy as np
-import torch
 
 from examples.evolving_router.digits import Split
+from examples.evolving_router.evaluation import FrozenExperts, accuracies
 from examples.evolving_router.genome import Genome, Shape, comparable, crossover, mutate, tournament
 from examples.evolving_router.model import DigitsRouter
 
@@ -30,9 +30,6 @@ class Search:
     tournament_size: int = 3
     elites: int = 2
     penalty: float = 0.2
-    cached: bool = (
-        True  # evaluate from expert outputs computed once a generation; False: the ordinary forward path
-    )
 
 
 @dataclass(slots=True)
@@ -67,17 +64,23 @@ Span = Callable[[str], AbstractContextManager[None]]  # name of a phase → cont
 
 def evolve_one_generation(
     population: Sequence[Genome], model: DigitsRouter, held_out: Split, search: Search, rng: np.random.Generator,
-    train: Train | None = None, span: Span = lambda _: nullcontext(),
+    train: Train | None = None, span: Span = lambda _: nullcontext(), frozen: FrozenExperts | None = None,
 ) -> Generation:  # fmt: skip
     """Evaluate a population, breed the next one, and let `train` improve the experts under the fittest half.
 
     Args:
         train: called once with the genomes to train under, fittest first; None leaves the experts as they are.
         span: put around each phase: fitness_evaluation, selection, reproduction, training.
+        frozen: evaluate from what the experts said, kept for as long as they are not trained; None takes every individual
+            through the ordinary path. The fitness is the same.
     """
     generation = Generation(list(population), [], [])
     with span("fitness_evaluation"), generation.timed("evaluate"):
-        evaluate(generation, model, held_out, search)
+        generation.accuracy, generation.failures = accuracies(population, model, held_out, frozen)
+        generation.fitness = [
+            accuracy - search.penalty * genome.connections / genome.mask.size
+            for accuracy, genome in zip(generation.accuracy, population, strict=True)
+        ]
     with span("selection"):  # who survives; parents are drawn child by child, within reproduction
         order = sorted(
             range(len(population)), key=lambda one: comparable(generation.fitness[one]), reverse=True
@@ -100,37 +103,3 @@ def evolve_one_generation(
         with span("training"), generation.timed("train"):
             train([population[one] for one in order[: max(1, len(order) // 2)]])
     return generation
-
-
-@torch.no_grad()
-def evaluate(generation: Generation, model: DigitsRouter, held_out: Split, search: Search) -> None:
-    """Fill in accuracy and fitness of every individual. An evaluation that raises is counted and has no fitness.
-
-    Raises:
-        AssertionError: the cached evaluation differs from the ordinary path, which only a defect can cause.
-    """
-    outputs = model.outputs(held_out.tokens) if search.cached else None
-    for number, genome in enumerate(generation.population):
-        mask = torch.from_numpy(genome.mask).to(held_out.tokens.device)
-        try:
-            if outputs is None:
-                logits, _ = model(held_out.tokens, mask, genome.top_k)
-            else:
-                logits = model.from_outputs(outputs, mask, genome.top_k)
-                if number == 0:
-                    ordinary, _ = model(held_out.tokens, mask, genome.top_k)
-                    torch.testing.assert_close(logits, ordinary, rtol=1e-4, atol=1e-4, equal_nan=True)
-        except RuntimeError as error:  # out of memory is one
-            generation.failures[type(error).__name__] += 1
-            accuracy = float("nan")
-        else:
-            accuracy = accuracy_of(logits, held_out.labels)
-        generation.accuracy.append(accuracy)
-        generation.fitness.append(accuracy - search.penalty * genome.connections / genome.mask.size)
-
-
-def accuracy_of(logits: torch.Tensor, labels: torch.Tensor) -> float:
-    """Share of right answers; NaN where any score is not finite, because then the order of the scores means nothing."""
-    if not bool(torch.isfinite(logits).all()):
-        return float("nan")
-    return int((logits.argmax(dim=-1) == labels).sum()) / len(labels)

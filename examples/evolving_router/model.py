@@ -16,10 +16,11 @@ from examples.evolving_router.digits import CLASSES, PIXELS, TOKENS
 
 @dataclass(frozen=True, slots=True)
 class Outputs:
-    """What frozen experts and gate say about a fixed batch, computed once for every individual of a generation."""
+    """What frozen experts and gate say about a fixed batch, whatever the topology. Experts in the gate's order, best first."""
 
-    gate: torch.Tensor  # (N, T, E) logits
-    experts: torch.Tensor  # (N, T, E, D)
+    flag: torch.Tensor  # (E, N, T) 2 to the power of the expert's number
+    strength: torch.Tensor  # (E, N, T) exp(gate logit − the token's best one)
+    classes: torch.Tensor  # (N, E·T, 10) what the expert adds to the class scores: the head is linear
 
 
 class DigitsRouter(nn.Module):
@@ -83,18 +84,67 @@ class DigitsRouter(nn.Module):
         return self.head(mixed.reshape(images, length, self.features).sum(dim=1)), served
 
     @torch.no_grad()
-    def outputs(self, tokens: torch.Tensor) -> Outputs:
-        """Everything every expert says about every token; N·T·E·D floats."""
+    def outputs(self, tokens: torch.Tensor) -> Outputs | None:
+        """What every expert says about every token; None where only the ordinary path can tell.
+
+        N·T·E·(H + D) floats on the way. It cannot tell where the gate prefers an expert so much (or its logits are so far from
+        numbers) that the weight of the others beside it vanishes in float32: without that one, nothing would be left. Nor
+        for more experts than an integer has bits.
+        """
         hidden = self.embedded(tokens)
-        said = functional.gelu(torch.einsum("ntd,edh->enth", hidden, self.up) + self.up_bias[:, None])
-        return Outputs(self.gate(hidden), torch.einsum("enth,ehd->nted", said, self.down).contiguous())
+        logits, order = self.gate(hidden).sort(dim=-1, descending=True)
+        strength = (logits - logits[..., :1]).exp()
+        if self.experts > 62 or not bool(
+            (strength > torch.finfo(strength.dtype).tiny).all()
+        ):  # false for NaN, too
+            return None
+        inner = functional.gelu(torch.einsum("ntd,edh->enth", hidden, self.up) + self.up_bias[:, None])
+        classes = torch.einsum("enth,ehd->nted", inner, self.down) @ self.head.weight.t()
+        classes = classes.gather(2, order[..., None].expand(*order.shape, CLASSES))
+        return Outputs(
+            flag=self._flags(order).permute(2, 0, 1).contiguous(),
+            strength=strength.permute(2, 0, 1).contiguous(),
+            classes=classes.transpose(1, 2).flatten(1, 2).contiguous(),
+        )
 
     @torch.no_grad()
-    def from_outputs(self, outputs: Outputs, mask: torch.Tensor, top_k: int) -> torch.Tensor:
-        """Class logits (N, 10) of one topology from outputs computed before; equals `forward` while nothing was trained."""
-        weights, chosen = self.route(outputs.gate, mask, top_k)
-        picked = outputs.experts.gather(2, chosen[..., None].expand(*chosen.shape, self.features))
-        return self.head((picked * weights[..., None]).sum(dim=(1, 2)))
+    def from_outputs(self, outputs: Outputs, masks: torch.Tensor, top_k: torch.Tensor) -> torch.Tensor:
+        """Class scores (P, N, 10) of many topologies at once; equal `forward`'s of each while nothing was trained.
+
+        Args:
+            masks: (P, T, E).
+            top_k: (P,) int.
+        """
+        experts, images, length = outputs.strength.shape
+        individuals = len(masks)
+        flags = self._flags(torch.arange(experts, device=masks.device))
+        allowed = (
+            (masks * flags).sum(dim=-1, dtype=flags.dtype).t().contiguous()
+        )  # (T, P), a bit for each open expert
+        most = top_k.to(torch.uint8)
+        # (N, E, T, P): individuals innermost, so that a step is long and the product below needs no copy
+        weights = torch.empty(images, experts, length, individuals, device=masks.device)
+        used = torch.zeros(images, length, individuals, dtype=torch.uint8, device=masks.device)
+        total = torch.zeros(images, length, individuals, device=masks.device)
+        nothing = torch.zeros((), device=masks.device)
+        for rank in range(experts):
+            open_here = (allowed & outputs.flag[rank, :, :, None]) != 0
+            used += open_here
+            weight = weights[:, rank]
+            chosen = open_here & (used <= most)
+            torch.where(chosen, outputs.strength[rank, :, :, None], nothing, out=weight)
+            total += weight
+        weights /= torch.where(total > 0, total, 1)[:, None]  # a token that may use no expert says nothing
+        scores = torch.bmm(weights.flatten(1, 2).transpose(1, 2), outputs.classes)  # (N, P, 10)
+        return scores.transpose(0, 1) + self.head.bias
+
+    def _flags(self, experts: torch.Tensor) -> torch.Tensor:
+        """One bit for each expert number, in the smallest integers that hold them: they are read for every individual."""
+        return (
+            torch.ones((), dtype=torch.int64, device=experts.device)
+            .bitwise_left_shift(experts)
+            .to(torch.uint8 if self.experts <= 8 else torch.int64)
+        )
 
     def _expert(self, rows: torch.Tensor, expert: int) -> torch.Tensor:
         return functional.gelu(rows @ self.up[expert] + self.up_bias[expert]) @ self.down[expert]

@@ -17,7 +17,8 @@ from collections import Counter, deque
 import torch
 
 from examples.evolving_router.digits import TOKENS, Split
-from examples.evolving_router.evolution import Generation, Search, accuracy_of
+from examples.evolving_router.evaluation import accuracy_of
+from examples.evolving_router.evolution import Generation, Search
 from examples.evolving_router.genome import diversity
 from examples.evolving_router.model import DigitsRouter
 from examples.evolving_router.serving import Served

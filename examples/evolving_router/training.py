@@ -10,7 +10,7 @@ import torch
 from torch.nn import functional
 
 from examples.evolving_router.digits import Split
-from examples.evolving_router.evolution import accuracy_of
+from examples.evolving_router.evaluation import accuracy_of
 from examples.evolving_router.genome import Genome
 from examples.evolving_router.model import DigitsRouter
 

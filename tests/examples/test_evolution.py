@@ -7,10 +7,12 @@ import numpy as np
 import pytest
 import torch
 
-from examples.evolving_router import digits, evolution
+from examples.evolving_router import digits
+from examples.evolving_router.evaluation import FrozenExperts, accuracy_of
 from examples.evolving_router.evolution import PHASES, Search, evolve_one_generation
 from examples.evolving_router.genome import Shape
 from examples.evolving_router.model import DigitsRouter
+from examples.evolving_router.training import Trainer
 
 GUIDE = {
     "generation", "best_fitness", "average_fitness", "diversity_score", "mutation_rate", "population_size", "elapsed_time_seconds",
@@ -29,16 +31,51 @@ def parts():
     return population, DigitsRouter(experts=4), digits.load(0, torch.device("cpu")).held_out, shape
 
 
-def test_cached_and_ordinary_evaluation_breed_the_same_children(parts):
+def test_every_way_of_evaluating_breeds_the_same_children(parts):
     population, model, held_out, shape = parts
+    kept = FrozenExperts()
     bred = [
         evolve_one_generation(
-            population, model, held_out, Search(shape, cached=cached), np.random.default_rng(1)
+            population, model, held_out, Search(shape), np.random.default_rng(1), frozen=frozen
         )
-        for cached in (True, False)
+        for frozen in (None, FrozenExperts(), kept, kept)
     ]
-    assert bred[0].fitness == bred[1].fitness
-    assert [child.key for child in bred[0].children] == [child.key for child in bred[1].children]
+    assert kept.computed == 1
+    for one in bred[1:]:
+        assert one.fitness == bred[0].fitness
+        assert [child.key for child in one.children] == [child.key for child in bred[0].children]
+
+
+def test_outputs_are_kept_only_while_every_weight_stays_as_it_was(parts):
+    population, model, held_out, shape = parts
+    frozen = FrozenExperts()
+    search, rng = Search(shape), np.random.default_rng(1)
+    trainer = Trainer(model, digits.load(0, torch.device("cpu")).train, rng)
+    computed = []
+    for number in range(1, 7):
+        train = (lambda fit: trainer.train(fit, 1)) if number % 3 == 0 else None
+        bred = evolve_one_generation(population, model, held_out, search, rng, train, frozen=frozen)
+        computed.append(frozen.computed)
+    assert computed == [1, 1, 1, 2, 2, 2]
+    for parameter in model.parameters():  # a change of any weight, however small and by whatever means
+        parameter.data.view(-1)[-1] += 1e-3
+        bred = evolve_one_generation(population, model, held_out, search, rng, frozen=frozen)
+        computed.append(frozen.computed)
+        assert bred.fitness == evolve_one_generation(population, model, held_out, search, rng).fitness
+    assert computed[6:] == list(range(3, 3 + len(list(model.parameters()))))
+
+
+def test_other_images_are_other_outputs(parts):
+    population, model, held_out, shape = parts
+    frozen, search = FrozenExperts(), Search(shape)
+    other = digits.load(1, torch.device("cpu")).held_out
+    for images in (held_out, other, held_out):
+        bred = evolve_one_generation(
+            population, model, images, search, np.random.default_rng(1), frozen=frozen
+        )
+        right = evolve_one_generation(population, model, images, search, np.random.default_rng(1))
+        assert bred.fitness == right.fitness
+    assert frozen.computed == 3
 
 
 def test_a_cached_evaluation_that_differs_from_the_ordinary_one_is_a_defect_and_says_so(parts, monkeypatch):
@@ -46,7 +83,24 @@ def test_a_cached_evaluation_that_differs_from_the_ordinary_one_is_a_defect_and_
     right = model.from_outputs
     monkeypatch.setattr(model, "from_outputs", lambda *a: right(*a) + 0.01)
     with pytest.raises(AssertionError):
-        evolve_one_generation(population, model, held_out, Search(shape), np.random.default_rng(1))
+        evolve_one_generation(
+            population, model, held_out, Search(shape), np.random.default_rng(1), frozen=FrozenExperts()
+        )
+
+
+def test_what_does_not_fit_at_once_is_evaluated_one_by_one(parts, monkeypatch):
+    population, model, held_out, shape = parts
+
+    def breaks(*_):
+        raise torch.OutOfMemoryError("no memory left")
+
+    monkeypatch.setattr(model, "from_outputs", breaks)
+    bred = evolve_one_generation(
+        population, model, held_out, Search(shape), np.random.default_rng(1), frozen=FrozenExperts()
+    )
+    right = evolve_one_generation(population, model, held_out, Search(shape), np.random.default_rng(1))
+    assert bred.fitness == right.fitness
+    assert not bred.failures
 
 
 def test_fitness_is_held_out_accuracy_minus_the_penalty_for_connections(parts):
@@ -76,7 +130,7 @@ def test_elites_come_first_and_unchanged_and_every_phase_is_timed(parts):
 
 def test_an_evaluation_that_raises_is_counted_and_the_others_live(parts, monkeypatch):
     population, model, held_out, shape = parts
-    right, calls = model.from_outputs, []
+    right, calls = model.forward, []
 
     def breaks(*a):
         calls.append(a)
@@ -84,14 +138,14 @@ def test_an_evaluation_that_raises_is_counted_and_the_others_live(parts, monkeyp
             raise torch.OutOfMemoryError("no memory left")
         return right(*a)
 
-    monkeypatch.setattr(model, "from_outputs", breaks)
+    monkeypatch.setattr(model, "forward", breaks)
     bred = evolve_one_generation(population, model, held_out, Search(shape), np.random.default_rng(1))
     assert dict(bred.failures) == {"OutOfMemoryError": 1}
     assert [math.isnan(value) for value in bred.fitness] == [False, False, True, False, False, False]
 
 
 def test_a_score_that_is_not_finite_is_no_accuracy():
-    assert math.isnan(evolution.accuracy_of(torch.tensor([[1.0, float("nan")]]), torch.tensor([0])))
+    assert math.isnan(accuracy_of(torch.tensor([[1.0, float("nan")]]), torch.tensor([0])))
 
 
 # --- whole runs -----------------------------------------------------------------------------------------------
@@ -145,8 +199,14 @@ def test_slow_serving_misses_the_objective_and_ordinary_serving_does_not(evolved
         within = run.observer.registry.get_sample_value("inference_latency_seconds_bucket", {"le": "0.1"})
         return within / run.observer.registry.get_sample_value("inference_latency_seconds_count")
 
-    assert share_within_objective(evolved("--generations", "4", "--slow")) < 0.75
+    assert share_within_objective(evolved("--generations", "3", "--slow")) < 0.75
     assert share_within_objective(evolved("--generations", "6")) > 0.9
+
+
+def test_training_every_third_generation_leaves_the_experts_as_they_are_in_between(evolved):
+    run = evolved("--generations", "6", "--train-every", "3")
+    epochs = run.column("training_epoch")
+    assert epochs[0] == epochs[1] < epochs[2] == epochs[4] < epochs[5]
 
 
 def test_one_seed_is_one_trajectory_and_two_are_two(evolved):
@@ -185,7 +245,7 @@ def test_the_checkpoint_computes_what_its_topology_says(evolved):
     model.load_state_dict(saved["experts"])
     held_out = digits.load(0, torch.device("cpu")).held_out
     logits, _ = model(held_out.tokens, torch.tensor(config["mask"]), config["top_k"])
-    assert evolution.accuracy_of(logits, held_out.labels) > 0.2, "ten classes: 0.1 is chance"
+    assert accuracy_of(logits, held_out.labels) > 0.2, "ten classes: 0.1 is chance"
     assert config["mask"] == [
         [bool(cell) for cell in row]
         for row in json.loads((run.directory / "topology.json").read_text())["matrix"]

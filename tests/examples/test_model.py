@@ -50,11 +50,30 @@ def test_a_patch_is_two_by_two_neighbouring_pixels(monkeypatch):
 
 @pytest.mark.parametrize("top_k", [1, 2, 4])
 def test_cached_expert_outputs_give_what_the_ordinary_path_gives(model, images, top_k):
-    outputs = model.outputs(images)
-    for genome in masks():
-        mask = torch.from_numpy(genome.mask)
-        ordinary, _ = model(images, mask, top_k)
-        torch.testing.assert_close(model.from_outputs(outputs, mask, top_k), ordinary, rtol=1e-5, atol=1e-5)
+    together = np.stack([genome.mask for genome in masks()])
+    together[0, 3] = False  # a token that may use no expert says nothing, either way
+    chosen = torch.from_numpy(together)
+    cached = model.from_outputs(model.outputs(images), chosen, torch.full((len(chosen),), top_k))
+    for mask, scores in zip(chosen, cached, strict=True):
+        torch.testing.assert_close(scores, model(images, mask, top_k)[0], rtol=1e-5, atol=1e-5)
+
+
+def test_more_than_eight_experts_need_wider_integers_and_give_the_same(images):
+    torch.manual_seed(1)
+    model = DigitsRouter(experts=11)
+    genome = Shape(16, 11).random(np.random.default_rng(3))
+    mask = torch.from_numpy(genome.mask)
+    cached = model.from_outputs(model.outputs(images), mask[None], torch.tensor([3]))
+    torch.testing.assert_close(cached[0], model(images, mask, 3)[0], rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("scale", [1e3, float("inf"), float("nan")])
+def test_a_gate_too_sure_of_itself_is_left_to_the_ordinary_path(images, scale):
+    """Beside an expert preferred by e^88 the others vanish in float32; where that one is masked, they would be all there is."""
+    torch.manual_seed(1)
+    model = DigitsRouter(experts=4)
+    model.gate.weight.data.mul_(scale)
+    assert model.outputs(images) is None
 
 
 def test_two_topologies_give_two_answers(model, images):
