@@ -186,7 +186,6 @@ class Demo:
                     f"--storage.tsdb.path={data / 'prometheus'}",
                     "--storage.tsdb.retention.time=7d",
                     "--storage.tsdb.retention.size=2GB",
-                    "--enable-feature=exemplar-storage",  # dots over the latency chart, where the router traces
                     f"--rules.alert.resend-delay={RESEND_SECONDS}s",
                     "--enable-feature=exemplar-storage",
                     f"--web.listen-address={HOST}:{at.prometheus}",

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, cast
 
 PREFIX = "MOE_DASHBOARD_"
+TRACE_STORES = ("jaeger", "tempo")
 
 
 class SettingError(ValueError):
@@ -50,6 +51,19 @@ class Settings:
     alertmanager_url: tuple[str, ...] = _knob((), "Alertmanager base URL; replicas comma separated")
     runs_dir: Path | None = _knob(None, "directory in which observers write runs")
     log_files: tuple[str, ...] = _knob((), "further structured log files or globs beside the runs' own")
+    loki_url: str | None = _knob(None, "Grafana Loki base URL, as a second source of log lines")
+    loki_selector: str = _knob('{job="moe-router"}', "LogQL stream selector of the router's lines")
+    loki_headers: dict[str, str] = _knob(
+        {}, "sent to Loki, e.g. X-Scope-OrgID=team-a (environment: k=v,k=v)", secret=True
+    )
+    trace_url: str | None = _knob(
+        None, "base URL of the trace store's query API: jaeger-query or Tempo's query frontend"
+    )
+    trace_store: str = _knob("jaeger", "what answers there: jaeger or tempo")
+    trace_service: str = _knob("moe-router", "service.name of the router's spans")
+    trace_headers: dict[str, str] = _knob(
+        {}, "sent to the trace store, e.g. X-Scope-OrgID=team-a (environment: k=v,k=v)", secret=True
+    )
 
     # where this server keeps things
     data_dir: Path = _knob(Path("var"), "benchmark runs and the store live here")
@@ -64,6 +78,21 @@ class Settings:
     refresh_seconds: float = _knob(5.0, "how often a page looks again; one look serves every viewer")
     window: str = _knob("1h", "how far back a page looks unless the URL says otherwise")
     read_only: bool = _knob(False, "refuse everything that writes: benchmark, acknowledge, silence, tick")
+
+    # who may do what
+    role_claim: str = _knob(
+        "roles", "claim of the login that says what somebody is; a.b for a claim b inside a"
+    )
+    operator_values: tuple[str, ...] = _knob(
+        (), "values of that claim that may acknowledge, silence, tick, note and benchmark; * is everybody"
+    )
+    admin_values: tuple[str, ...] = _knob(
+        (), "values of that claim that may do all that and read the audit log"
+    )
+    login_required: bool = _knob(False, "show no page to who has not logged in")
+    accept_unauthenticated_writes: bool = _knob(
+        False, "without a login, let everybody who reaches this server write, not only this machine"
+    )
 
     # what the numbers mean here
     job: str = _knob("moe-router", "the scrape job of the observed router")
@@ -113,7 +142,12 @@ class Settings:
             variable = PREFIX + name.upper()
             if environ.get(variable, "") != "":
                 values[name] = _cast(knob, environ[variable], variable)
-        return cls(**values)
+        chosen = cls(**values)
+        if chosen.trace_store not in TRACE_STORES:
+            raise SettingError(
+                f"trace_store: {chosen.trace_store!r} is not one of {', '.join(TRACE_STORES)}."
+            )
+        return chosen
 
     @classmethod
     def table(cls) -> list[tuple[str, str, str, str]]:

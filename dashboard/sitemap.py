@@ -31,6 +31,7 @@ ENTRIES = (
     Entry("experts", "Experts", "experts", ":material/grid_on:", "Run"),
     Entry("training", "Training", "training", ":material/model_training:", "Run"),
     Entry("logs", "Logs", "logs", ":material/subject:", "Run"),
+    Entry("traces", "Traces", "traces", ":material/account_tree:", "Run"),
     Entry("inference", "Inference", "inference", ":material/speed:", "Machine"),
     Entry("hardware", "Hardware", "hardware", ":material/memory:", "Machine"),
     Entry("benchmark", "Benchmark", "benchmark", ":material/timer:", "Machine"),

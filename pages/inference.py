@@ -2,7 +2,7 @@
 
 from dashboard.catalogue import inference
 from dashboard.shell import inference as blocks
-from dashboard.shell import instances, page
+from dashboard.shell import instances, page, traces
 
 page(
     title="Inference",
@@ -11,6 +11,7 @@ page(
     rows=[
         [blocks.now],
         [inference.PERCENTILES],
+        [traces.slowest],
         [blocks.by_instance],
         [inference.WITHIN_OBJECTIVE, inference.THROUGHPUT_PANEL],
         [inference.REQUEST_RATE, inference.BATCHES],

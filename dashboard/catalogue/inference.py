@@ -50,6 +50,7 @@ PERCENTILES = Panel(
     thresholds=((OBJECTIVE_SECONDS, "objective"),),
     empty="No requests in this window.",
     floor_zero=True,
+    exemplars=True,
 )
 REQUEST_RATE = Panel(
     key="request-rate",

@@ -19,6 +19,7 @@ from dashboard.catalogue import METRICS
 from dashboard.catalogue.spec import Panel
 from dashboard.feed import aliases as alias_table
 from dashboard.feed import availability as availabilities
+from dashboard.feed import exemplars as exemplar_list
 from dashboard.feed import frames, native, query
 from dashboard.feed import runs as run_list
 from dashboard.feed.answer import Answer, Asked, Reading
@@ -26,6 +27,7 @@ from dashboard.feed.availability import Availability
 from dashboard.feed.axis import Evolution
 from dashboard.feed.counters import Counters
 from dashboard.feed.evolutions import Evolutions
+from dashboard.feed.exemplars import Exemplars
 from dashboard.feed.experts import ExpertLoads
 from dashboard.feed.loads import Loads
 from dashboard.feed.ranges import Known, Question, Ranges
@@ -80,6 +82,7 @@ class Feed:
             memory_bytes=memory_bytes,
         )
         self._instants: Shared[tuple[tuple[Sample, ...], tuple[str, ...]]] = Shared(refresh_seconds, clock)
+        self._exemplars: Shared[Exemplars] = Shared(refresh_seconds, clock, most=32)
         self._run_lists: Shared[RunList] = Shared(refresh_seconds, clock, most=16)
         self._evolutions: Shared[Evolution] = Shared(refresh_seconds, clock, most=32)
         self._availability: Shared[tuple[Availability, ...]] = Shared(_AVAILABILITY_SECONDS, clock)
@@ -148,6 +151,18 @@ class Feed:
             looked.unavailable,
             (Asked(text, None, len(samples), looked.seconds, warnings + self._source.notes()),),
         )
+
+    def exemplars(self, panel: Panel, window: Window, *, instance: str | None = None) -> Exemplars:
+        """Requests behind a panel that carry a trace id. None are kept where Prometheus stores no exemplars."""
+        text = self._filled(panel.series[0].promql, None, instance, 4 * self._scrapes.seconds())
+
+        def look() -> Exemplars:
+            start, end = window.bounds(self.now())
+            found = self._source.ask(lambda prometheus: prometheus.exemplars(text, start, end))
+            return exemplar_list.read(found, start, end)
+
+        looked = self._exemplars.get((text, window), look, self.counters.hit)
+        return looked.value or Exemplars(unavailable=looked.unavailable)
 
     def runs(self, window: Window) -> RunList:
         """Every run in the runs directory, and every run Prometheus saw in the window; newest first."""

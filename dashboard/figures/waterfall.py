@@ -56,22 +56,13 @@ def rows(trace: Trace) -> list[Row]:
     return found
 
 
-def draw(trace: Trace, ordered: Sequence[Row], *, chosen: str | None = None) -> go.Figure:
-    """Draw a trace that has spans.
-
-    Args:
-        ordered: what `rows` gave for it.
-        chosen: span id to set off.
-    """
+def draw(trace: Trace, ordered: Sequence[Row]) -> go.Figure:
+    """Draw a trace that has spans; `ordered` is what `rows` gave for it."""
     shown = ordered[:MOST_ROWS]
     services = sorted({row.span.service for row in ordered})
     traces = [
         _bars(
-            [(i, row) for i, row in enumerate(shown) if row.span.service == service],
-            trace,
-            colour,
-            service,
-            chosen,
+            [(i, row) for i, row in enumerate(shown) if row.span.service == service], trace, colour, service
         )
         for service, colour in zip(services, _colours(len(services)), strict=True)
     ]
@@ -98,9 +89,7 @@ def draw(trace: Trace, ordered: Sequence[Row], *, chosen: str | None = None) -> 
     return figure
 
 
-def _bars(
-    placed: Sequence[tuple[int, Row]], trace: Trace, colour: str, service: str, chosen: str | None
-) -> go.Bar:
+def _bars(placed: Sequence[tuple[int, Row]], trace: Trace, colour: str, service: str) -> go.Bar:
     longest = max(trace.duration_ns, 1)
     spans = [row.span for _, row in placed]
     return go.Bar(
@@ -108,10 +97,7 @@ def _bars(
         # a span of no length still has to be seen
         x=[max(span.duration_ns, longest / 1000) / 1e9 for span in spans],
         name=look.escape(service or "unnamed service"),
-        marker={
-            "color": [FAILED if span.status == "error" else colour for span in spans],
-            "line": {"color": look.WARNING, "width": [2.5 if span.span_id == chosen else 0 for span in spans]},
-        },
+        marker={"color": [FAILED if span.status == "error" else colour for span in spans]},
         text=[("✕ " if span.status == "error" else "") + SECONDS.format(span.duration_ns / 1e9) for span in spans],
         textposition="auto", textfont={"size": 10}, cliponaxis=False,
         hovertext=[_hover(span, trace) for span in spans], hovertemplate="%{hovertext}<extra></extra>",

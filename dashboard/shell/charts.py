@@ -4,13 +4,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
+import plotly.graph_objects as go
 import streamlit as st
 
 from dashboard.catalogue.spec import Curves, Panel
 from dashboard.catalogue.units import Unit
-from dashboard.feed import Answer, Evolution, thin
+from dashboard.feed import Answer, Evolution, Exemplars, thin
+from dashboard.figures import dots, lines
 from dashboard.figures import evolution as evolution_figure
-from dashboard.figures import lines
 from dashboard.shell import states, take
 from dashboard.shell.figure import drawn, show
 from dashboard.shell.look import Look
@@ -50,11 +51,27 @@ def panel(item: Panel, look: Look) -> None:
             look.view.zone,
             f"{look.view.window.from_}|{look.view.window.to}|{look.view.run}|{look.view.instance}",
         )
+        requests = _traced(item, look)
         figure = drawn(
-            (item.key, zone, revision), answer.frame, lambda: lines.draw(item, answer.frame, zone=zone, revision=revision)
+            (item.key, zone, revision, requests), answer.frame, lambda: _lines(item, answer, requests, zone, revision)
         )  # fmt: skip
         show(figure, key=f"panel-{item.key}", alt=spoken(item, answer), name=item.key)
         _footnote(item, answer, look)
+
+
+def _traced(item: Panel, look: Look) -> Exemplars | None:
+    """Requests behind the panel that carry a trace; None where there are none."""
+    if not item.exemplars:
+        return None
+    found = look.sources.feed.exemplars(item, look.view.window, instance=look.view.instance)
+    return found if len(found) else None
+
+
+def _lines(item: Panel, answer: Answer, requests: Exemplars | None, zone: str, revision: str) -> go.Figure:
+    figure = lines.draw(item, answer.frame, zone=zone, revision=revision)
+    if requests is not None:
+        dots.add(figure, requests.times, requests.values, requests.trace_ids, zone=zone)
+    return figure
 
 
 def spoken(item: Panel, answer: Answer) -> str:

@@ -1,12 +1,13 @@
 """Blocks of the Logs page: the structured log of the runs, newest first, bounded, narrowed by what the URL holds.
 
-Reads through `collectors.logs` alone. A line of a log is outside text: it is shown in a table, as text or as code,
+Reads files through `collectors.logs`, and Loki, where one is configured, by the same call. A line of a log is outside text: it is shown in a table, as text or as code,
 never as Markdown.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -14,8 +15,9 @@ import streamlit as st
 
 from collectors.logs import LEVELS, LogLine, LogPage, tail
 from collectors.logs import files as log_files
+from collectors.traces import trace_id_of
 from dashboard.catalogue.units import BYTES
-from dashboard.shell import address, states
+from dashboard.shell import address, links, states
 from dashboard.shell import view as views
 from dashboard.shell.look import Look
 from dashboard.shell.text import clock, plain, visible
@@ -28,7 +30,13 @@ BUDGET_BYTES = 64 << 20  # read for one look at most: a refresh must not search 
 WRITTEN = ("generations.jsonl", "events.jsonl")  # the logs in a run's directory
 # What is said of a line in one cell: everything that has no column of its own.
 ELSEWHERE = frozenset({"event", "level", "timestamp", "time", "logger", "run_id", "generation", "exception"})
+NO_LOGS = (
+    "There are no log files here yet. Set MOE_DASHBOARD_RUNS_DIR to the folder observers write into, "
+    "MOE_DASHBOARD_LOG_FILES to other structured logs, or MOE_DASHBOARD_LOKI_URL to a Loki that has them."
+)
 MOST_SAID = 300  # characters of a line in the table; the whole of it stands below, on selection
+
+Tail = Callable[..., LogPage]  # the keywords of `collectors.logs.tail`
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +85,8 @@ def filters(view: View) -> None:
         address.text("Text", "text", placeholder="anywhere in the line", width=220)
         address.text("Generation", "generation", width=110)
         address.text("Trace", "trace", placeholder="trace id", width=150)
+        if current().loki is not None:
+            address.select("From", {"": "files", "loki": "Loki"}, "source", width=110)
         address.select("Lines", {"": "200", "500": "500", "2000": "2000"}, "lines", width=90)
         st.toggle(
             "Follow",
@@ -91,22 +101,44 @@ def filters(view: View) -> None:
 def lines(look: Look) -> None:
     """The last lines that pass the filters, the chosen one in full, and the errors among them grouped by type."""
     wanted = _wanted(look.view)
-    paths = files(look.sources, wanted.run_id)
-    if not any(paths):
-        states.empty(
-            "There are no log files here yet. Set MOE_DASHBOARD_RUNS_DIR to the folder observers write into, "
-            "or MOE_DASHBOARD_LOG_FILES to other structured logs."
-        )
+    source = _source(look.sources, wanted.run_id)
+    if source is None:
+        states.empty(NO_LOGS)
         return
-    found = _found(paths, wanted)
+    found = _found(source, wanted)
     for path, why in found.unreadable.items():
         st.warning(plain(f"{path} cannot be read: {why}"), icon=":material/cloud_off:")
     _summary(found, wanted)
     if found.lines:
         _table(found.lines, look)
         _errors(found.lines, look)
-    _older(paths, wanted, found)
-    _malformed(paths, found)
+    _older(source, wanted, found)
+    _malformed(source, found)
+
+
+def of_trace(look: Look, trace_id: str) -> None:
+    """The lines of one trace."""
+    source = _source(look.sources, None)
+    if source is None:
+        states.empty(NO_LOGS)
+        return
+    found = source(limit=LIMIT, trace_id=trace_id)
+    if not found.lines:
+        reach = (
+            "" if found.exhausted else f" in the newest {BYTES.format(float(found.scanned_bytes))} of them"
+        )
+        states.empty(f"No log line names this trace{reach}.")
+        return
+    st.caption(f"{len(found.lines)} log lines of this trace, newest first")
+    _table(found.lines, look)
+
+
+def _source(sources: Sources, run_id: str | None) -> Tail | None:
+    """Where lines are looked for: Loki, if the viewer chose it or there are no files; None where there is nothing."""
+    paths = files(sources, run_id)
+    if sources.loki is not None and (address.held("source") == "loki" or not paths):
+        return sources.loki.tail
+    return partial(tail, paths, budget_bytes=BUDGET_BYTES) if paths else None
 
 
 def files(sources: Sources, run_id: str | None) -> list[Path]:
@@ -147,19 +179,19 @@ def _whole_number(text: str) -> int | None:
     return int(text) if text.strip().isdigit() and len(text) < 12 else None
 
 
-def _found(paths: Sequence[Path], wanted: Wanted) -> LogPage:
+def _found(source: Tail, wanted: Wanted) -> LogPage:
     """The newest lines; to a viewer who does not follow, the ones that were there when the filter was chosen."""
-    held: tuple[Wanted, LogPage] | None = st.session_state.get("logs-held")
-    if held is not None and held[0] == wanted and not st.session_state.get("follow", True):
+    asked = (address.held("source"), wanted)
+    held: tuple[tuple[str, Wanted], LogPage] | None = st.session_state.get("logs-held")
+    if held is not None and held[0] == asked and not st.session_state.get("follow", True):
         return held[1]
-    page = _search(paths, wanted)
-    st.session_state["logs-held"] = (wanted, page)
+    page = _search(source, wanted)
+    st.session_state["logs-held"] = (asked, page)
     return page
 
 
-def _search(paths: Sequence[Path], wanted: Wanted, resume: Mapping[Path, int] | None = None) -> LogPage:
-    return tail(
-        paths,
+def _search(source: Tail, wanted: Wanted, resume: Mapping[Path, int] | None = None) -> LogPage:
+    return source(
         limit=min(wanted.limit, MOST_LINES),
         level=wanted.level,
         event=wanted.event,
@@ -167,7 +199,6 @@ def _search(paths: Sequence[Path], wanted: Wanted, resume: Mapping[Path, int] | 
         run_id=wanted.run_id,
         generation=wanted.generation,
         trace_id=wanted.trace_id,
-        budget_bytes=BUDGET_BYTES,
         resume=resume,
     )
 
@@ -183,16 +214,16 @@ def _summary(page: LogPage, wanted: Wanted) -> None:
     )
 
 
-def _older(paths: Sequence[Path], wanted: Wanted, page: LogPage) -> None:
+def _older(source: Tail, wanted: Wanted, page: LogPage) -> None:
     """Go on where the search ended; the lines then stand still."""
     if page.exhausted or len(page.lines) >= MOST_LINES:
         return
 
     def go_on() -> None:
-        more = _search(paths, wanted, page.resume)
+        more = _search(source, wanted, page.resume)
         st.session_state["follow"] = False
         st.session_state["logs-held"] = (
-            wanted,
+            (address.held("source"), wanted),
             replace(
                 more,
                 lines=page.lines + more.lines,
@@ -258,6 +289,9 @@ def _whole(line: LogLine) -> None:
         if line.fields.get("exception"):
             st.code(visible(exception_text(line.fields["exception"])), language=None)
         st.code(json.dumps(dict(line.fields), indent=2, ensure_ascii=False, default=str), language="json")
+        trace_id = trace_id_of(str(line.fields.get("trace_id") or ""))
+        if trace_id is not None:
+            links.to("traces", "Open its trace", icon=":material/account_tree:", trace=trace_id)
 
 
 def exception_text(exception: object) -> str:
@@ -301,7 +335,7 @@ def _errors(lines: Sequence[LogLine], look: Look) -> None:
             _whole(members[0])
 
 
-def _malformed(paths: Sequence[Path], page: LogPage) -> None:
+def _malformed(source: Tail, page: LogPage) -> None:
     """Lines that are no JSON objects are counted, and shown to those who ask."""
     if not page.malformed:
         return
@@ -312,7 +346,7 @@ def _malformed(paths: Sequence[Path], page: LogPage) -> None:
         help="Lines that are not a JSON object: cut off when a process died, or written by something else.",
     )
     if shown:
-        bad = tail(paths, limit=50, only_malformed=True, budget_bytes=BUDGET_BYTES)
+        bad = source(limit=50, only_malformed=True)
         for line in bad.lines:
             st.caption(plain(f"{line.path}, byte {line.offset}"))
             st.code(visible(line.raw[:MOST_SAID]), language=None)

@@ -51,6 +51,7 @@ MAIN: dict[str, Found] = {
     "/experts": drawn(8, kind="heatmap"),
     "/training": drawn(3),
     "/logs": rows(3),
+    "/traces": said(r"No trace store is configured"),
     "/inference": drawn(3),
     "/hardware": drawn(3),
     "/benchmark": rows(1),  # one a measured size, of a benchmark that `FIRST` starts
