@@ -9,6 +9,7 @@ Knows no HTTP. A body that cannot be read whole is `Malformed`: a cut answer nev
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import pairwise
 from typing import Any
 
@@ -19,7 +20,8 @@ from numpy.typing import NDArray
 
 from collectors.prometheus.answers import Floats, Labels, Matrix, RawSeries, Sample, Vector
 
-_BLOCK_BYTES = 1 << 20  # decoded at once: the working set stays in the cache, peak memory stays small
+# decoded at once, a 32nd of the body within these bounds: the working set stays in the cache and small beside the body
+_BLOCK_BYTES = (1 << 17, 1 << 18)
 _QUOTE, _PLUS = 34, 43
 _SERIES, _VALUES = (
     b'{"metric":',
@@ -154,20 +156,22 @@ def _layout(body: bytes) -> _Layout:
     if opened < 10:
         raise _Uncommon
     heads: list[bytes] = []
-    cuts: list[tuple[int, int]] = []
+    cuts: list[int] = []
     closed = at = opened
     more = body.startswith(_SERIES, opened)
     while more:
         values = body.find(_VALUES, at)
-        following = body.find(_SERIES, values)
         if values < 0:
             raise _Uncommon
         heads.append(body[at + len(_SERIES) : values - 1])
-        more = following > 0
+        following = body.find(
+            b"{", values
+        )  # one byte is found at the speed of memory; no number holds a brace
+        more = body.startswith(_SERIES, following) if following > 0 else False
         end = following - 4 if more else body.find(b"]]}]", values)
-        if end < 0 or body[end : end + 3] != b"]]}":
+        if end < 0 or body[end : end + 3] != b"]]}" or values < following < end:
             raise _Uncommon
-        cuts.append((values + len(_VALUES), end))
+        cuts += (values + len(_VALUES), end)
         at, closed = following, end + 3
     try:
         labels = orjson.loads(b"[" + b",".join(heads) + b"]")
@@ -187,19 +191,27 @@ class _Block:
     last: int
     text: NDArray[np.uint8]
     counts: NDArray[np.int64]  # samples of each series
-    quotes: NDArray[np.int64]
-    opening: NDArray[np.int64]  # index into `quotes` of each value's opening quote
+    spans: NDArray[
+        np.int32
+    ]  # (n, 2): where each value begins and ends in `text`, all series one after another
     starts: NDArray[np.int64]  # where each series begins in `text`
 
     def values(self) -> Floats:
-        low = self.quotes[self.opening] + 1
-        low += self.text[np.minimum(low, len(self.text) - 1)] == _PLUS  # Arrow reads Inf, not +Inf
-        return _floats(self.text, low, self.quotes[self.opening + 1])
+        try:
+            return _floats(self.text, self.spans)
+        except _Uncommon:  # Arrow reads Inf, not +Inf
+            spans = self.spans.copy()
+            spans[:, 0] += self.text[np.minimum(spans[:, 0], len(self.text) - 1)] == _PLUS
+            return _floats(self.text, spans)
 
     def times(self) -> Floats:
-        low = self.quotes[np.maximum(self.opening - 1, 0)] + 4  # `"],[` stands before a timestamp
-        low[np.cumsum(self.counts) - self.counts] = self.starts
-        return _floats(self.text, low, self.quotes[self.opening] - 1)
+        spans = np.empty_like(self.spans)
+        spans[1:, 0] = self.spans[:-1, 1] + 4  # `"],[` stands before a timestamp, `,"` behind it
+        spans[np.cumsum(self.counts) - self.counts, 0] = self.starts
+        spans[:, 1] = self.spans[:, 0] - 2
+        if spans[0, 0] < 0 or (np.diff(spans.reshape(-1)) < 0).any():
+            raise _Uncommon
+        return _floats(self.text, spans)
 
     def place(self, grid: NDArray[np.uint64]) -> int | None:
         """The column at which every series begins, where all of them run on from there without a gap; else None.
@@ -207,10 +219,10 @@ class _Block:
         Told by comparing the last eight digits of the timestamps as words, which costs a tenth of parsing them.
         """
         count = int(self.counts[0])
-        if count > len(grid) or not (self.counts == count).all():
+        if count > len(grid) or self.spans[0, 0] < 10 or not (self.counts == count).all():
             return None
         words = np.ndarray(len(self.text) - 7, "<u8", self.text, strides=(1,))
-        rows = words[self.quotes[self.opening] - 9].reshape(-1, count)
+        rows = words[self.spans[:, 0] - 10].reshape(-1, count)
         first = int(np.argmax(grid == rows[0, 0]))  # 0 where it is not among them, and then the rows differ
         expected = grid[first : first + count]
         return first if len(expected) == count and bool((rows == expected).all()) else None
@@ -218,26 +230,44 @@ class _Block:
 
 def _blocks(body: bytes, cuts: NDArray[np.int64]) -> Iterator[_Block]:
     raw_bytes = np.frombuffer(body, np.uint8)
-    edges = np.unique(
-        np.append(np.searchsorted(cuts[:, 0], np.arange(0, len(body), _BLOCK_BYTES)), len(cuts))
-    )
-    for first, last in pairwise(edges):
+    step = min(max(len(body) // 32, _BLOCK_BYTES[0]), _BLOCK_BYTES[1])
+    edges = np.unique(np.append(np.searchsorted(cuts[:, 0], np.arange(0, len(body), step)), len(cuts)))
+    longest = int((cuts[edges[1:] - 1, 1] - cuts[edges[:-1], 0]).max(initial=0))
+    is_quote = np.empty(longest, np.bool_)  # one for all blocks
+    for first, last in pairwise(edges.tolist()):
         inside = cuts[first:last] - cuts[first, 0]
         text = raw_bytes[cuts[first, 0] : cuts[last - 1, 1]]
-        quotes = np.flatnonzero(text == _QUOTE)
+        quotes = np.flatnonzero(np.equal(text, _QUOTE, out=is_quote[: len(text)]))
         bounds = np.searchsorted(quotes, inside)
         many = bounds[:, 1] - bounds[:, 0]
         if (many & 1).any() or (many == 0).any():
             raise _Uncommon
         counts = many // 2
+        yield _Block(first, last, text, counts, _spans(quotes, bounds[:, 0], counts), inside[:, 0])
+
+
+def _spans(
+    quotes: NDArray[np.int64], begins: NDArray[np.int64], counts: NDArray[np.int64]
+) -> NDArray[np.int32]:
+    """(n, 2) begin and end of every value; series s has counts[s] values, its first opening quote is quotes[begins[s]]."""
+    apart = np.diff(begins)
+    if (counts == counts[0]).all() and (len(apart) == 0 or (apart == apart[0]).all()):
+        # series of one shape: their quotes are a table with some columns too many
+        stride = int(apart[0]) if len(apart) else 0
+        shape, strides = (len(counts), int(counts[0]), 2), (8 * stride, 16, 8)
+        table = np.ndarray(shape, np.int64, quotes, 8 * int(begins[0]), strides)
+        spans = table.astype(np.int32).reshape(-1, 2)
+    else:
         before = np.cumsum(counts) - counts
-        opening = np.repeat(bounds[:, 0] - 2 * before, counts) + 2 * np.arange(counts.sum())
-        yield _Block(int(first), int(last), text, counts, quotes, opening, inside[:, 0])
+        opening = np.repeat(begins - 2 * before, counts) + 2 * np.arange(counts.sum())
+        spans = np.stack([quotes[opening], quotes[opening + 1]], axis=1).astype(np.int32)
+    spans[:, 0] += 1
+    return spans
 
 
 def _fill(body: bytes, cuts: NDArray[np.int64], times: Floats, step: float) -> Floats:
     values = np.full((len(cuts), len(times)), np.nan)
-    grid = _grid(times)
+    grid = _grid(float(times[0]), len(times), step)
     for block in _blocks(body, cuts):
         place = None if grid is None else block.place(grid)
         if place is not None:
@@ -249,11 +279,15 @@ def _fill(body: bytes, cuts: NDArray[np.int64], times: Floats, step: float) -> F
     return values
 
 
-def _grid(times: Floats) -> NDArray[np.uint64] | None:
+@lru_cache(64)  # the queries of a page share their grid
+def _grid(start: float, points: int, step: float) -> NDArray[np.uint64] | None:
     """The last eight digits of each whole-second timestamp as one word, or None where the grid has fractions."""
-    if times[0] < 1e8 or (times != np.floor(times)).any():
+    if start < 1e8 or start != int(start) or step != int(step):
         return None
-    return np.array([b"%08d" % (int(time) % 10**8) for time in times], "S8").view("<u8")
+    grid = np.array([b"%08d" % ((int(start) + at * int(step)) % 10**8) for at in range(points)], "S8")
+    words = grid.view("<u8")
+    words.flags.writeable = False
+    return words
 
 
 def _columns(when: Floats, times: Floats, step: float) -> NDArray[np.int64]:
@@ -264,17 +298,17 @@ def _columns(when: Floats, times: Floats, step: float) -> NDArray[np.int64]:
     return columns.astype(np.int64)
 
 
-def _floats(text: NDArray[np.uint8], low: NDArray[np.int64], high: NDArray[np.int64]) -> Floats:
-    """text[low[i]:high[i]] → float64: one Arrow string column over `text`: value, gap, value, …, the gaps null."""
-    n = len(low)
+def _floats(text: NDArray[np.uint8], spans: NDArray[np.int32]) -> Floats:
+    """text[spans[i, 0]:spans[i, 1]] → float64: one Arrow string column over `text`: value, gap, value, …, the gaps null.
+
+    Raises:
+        _Uncommon: one of them is no number.
+    """
+    n = len(spans)
     if n == 0:
         return np.empty(0)
-    offsets = np.empty(2 * n, np.int32)
-    offsets[0::2], offsets[1::2] = low, high
-    if (np.diff(offsets) < 0).any() or offsets[0] < 0:
-        raise _Uncommon
-    buffers = [pa.py_buffer(b"\x55" * (n // 4 + 1)), pa.py_buffer(offsets), pa.py_buffer(text)]
-    column = pa.Array.from_buffers(pa.string(), 2 * n - 1, buffers)
+    buffers = [pa.py_buffer(b"\x55" * (n // 4 + 1)), pa.py_buffer(spans), pa.py_buffer(text)]
+    column = pa.Array.from_buffers(pa.string(), 2 * n - 1, buffers, n - 1)
     try:
         numbers = column.cast(pa.float64())
     except pa.ArrowInvalid:
@@ -352,6 +386,10 @@ def _native(metric: Labels) -> str:
 
 def _without_twins(labels: list[Labels], values: Floats) -> tuple[list[Labels], Floats, tuple[str, ...]]:
     """Merge series that came twice under the same labels: the first stands, the second fills its holes."""
+    if len({tuple(names) for names in labels}) == 1 and len(
+        {tuple(names.values()) for names in labels}
+    ) == len(labels):
+        return labels, values, ()
     rows: dict[frozenset[tuple[str, str]], int] = {}
     keep = []
     for row, names in enumerate(labels):

@@ -109,6 +109,17 @@ def test_random_bit_patterns_come_back_bit_by_bit():
     )
 
 
+def test_what_prometheus_writes_never_takes_the_slow_path(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.delattr(decode, "_slowly")
+    values = [math.inf, -math.inf, math.nan, -0.0, 1 / 3, 1e300, 12.0]
+    full = [dict(enumerate(values)) for _ in range(5)]
+    late = [{c: v for c, v in row.items() if c > at} for at, row in enumerate(full)]
+    holes = [{c: v for c, v in row.items() if (c + at) % 3} for at, row in enumerate(full)]
+    for rows in (full, late, holes, full + holes):
+        for labels in (["a"], HOSTILE):
+            check(rows, len(values), labels)
+
+
 def test_an_empty_answer_is_empty_and_not_an_error():
     answer = decode.matrix(body([], ["a"]), START, START + STEP, STEP)
     assert answer.values.shape == (0, 2)
