@@ -1,4 +1,4 @@
-"""The experts' loads of one run, looked up: from Prometheus on the window's grid, or from the run's log where it alone knows."""
+"""The experts' loads of one run, looked up: from the run's log, which has every generation, or from Prometheus on the window's grid."""
 
 from collections.abc import Callable
 from typing import Any
@@ -16,6 +16,7 @@ from dashboard.feed.ranges import Known, Question, Ranges
 from dashboard.feed.runs import Run
 from dashboard.feed.window import MOST_COLUMNS, Grid, Window
 
+_BEHIND_SECONDS = 300.0  # a log this much older than the run's last sign of life is not its newest word
 _SERIES_AT_ONCE = 16_384  # more experts than this, over all layers, are looked at one layer at a time
 
 
@@ -35,19 +36,22 @@ class Loads:
 
     def look(self, run: Run, window: Window, grid: Grid, layer: str | None = None) -> ExpertLoads:
         """The run on this grid; `layer` asks for one layer alone."""
-        known: ExpertLoads | None = None
-        if "prometheus" in run.sources or "log" not in run.sources:
-            known = self._scraped(run, window, grid, layer)
-            if known.load and known.unavailable is None:
-                return known
+        told: ExpertLoads | None = None
         if "log" in run.sources and self._runs is not None:
             try:
                 told = self._logged(run, grid, layer)
             except Unavailable as why:
                 told = ExpertLoads(run.run_id, unavailable=why)
-            if told.load or known is None:
+            # the log has every generation, samples miss some; but a copy of it that nobody writes any more is old
+            if told.load and (
+                run.last_seen is None or run.last_seen - float(told.times[-1]) < _BEHIND_SECONDS
+            ):
                 return told
-        return known or ExpertLoads(run.run_id)
+        if "prometheus" in run.sources or told is None:
+            scraped = self._scraped(run, window, grid, layer)
+            if told is None or not told.load or (scraped.load and scraped.unavailable is None):
+                return scraped
+        return told
 
     def _scraped(self, run: Run, window: Window, grid: Grid, layer: str | None) -> ExpertLoads:
         who = run.matchers

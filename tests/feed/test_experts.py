@@ -1,6 +1,7 @@
 """One number on three scales: told apart by its sums, always stated, never silently mistaken."""
 
 import json
+import os
 
 import numpy as np
 import pytest
@@ -119,6 +120,24 @@ def test_loads_come_from_the_log_where_prometheus_has_none(tmp_path, feed_at):
     at = 37
     assert loads.share["0"][2, at] == pytest.approx(history.share(0, 2, int(loads.generations[at])))
     assert runs.generations("alpha").malformed == 1000
+
+
+@pytest.mark.parametrize(("behind_seconds", "source"), [(10, "log"), (1200, "prometheus")])
+def test_the_log_has_every_generation_unless_it_is_an_old_copy(
+    past, tmp_path, feed_at, clock, behind_seconds, source
+):
+    clock.now = history.FINISHED - 60
+    folder = history.write_run(tmp_path)
+    said = {"0": {str(e): history.share(0, e, 1) for e in range(4)}}
+    with (folder / "generations.jsonl").open("w") as log:
+        for generation in range(100):
+            when = clock.now - behind_seconds - 100 + generation
+            log.write(history.line("alpha", generation, when, expert_utilization_ratio=said))
+    for path in folder.iterdir():  # as if written then
+        os.utime(path, (when, when))
+    loads = feed_at(past.url, RunsDirectory(tmp_path)).experts("alpha", Window("now-1h"))
+    assert loads.source == source
+    assert (len(loads.times) == 100) == (source == "log")
 
 
 def test_the_largest_router_is_looked_at_one_layer_at_a_time(tmp_path, feed_at):
