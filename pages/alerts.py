@@ -1,10 +1,11 @@
 """Alerts: what is wrong now, since when, who has it, and what happened before."""
 
-from dashboard.shell import alert_history, alerts, page
+from dashboard.shell import alert_history, alerts, page, pipeline
 
 page(
     title="Alerts",
     question="What is wrong now, since when, and who has it?",
     above=alerts.filters,
     rows=[[alerts.now], [alerts.listed], [alert_history.history]],
+    tells=pipeline.EVERYTHING,
 )

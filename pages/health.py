@@ -13,4 +13,5 @@ page(
         [health.metrics],
         [health.observer],
     ],
-)
+    tells=("target-down", "prometheus-unavailable", "rules-failing", "rules-late", "no-rules", "alertmanager-unavailable"),
+)  # fmt: skip

@@ -1,7 +1,7 @@
 """Overview: what runs, what fires, and is the monitoring itself sound?"""
 
 from dashboard.catalogue import evolution
-from dashboard.shell import Stack, overview, page, runs
+from dashboard.shell import Stack, overview, page, pipeline, runs
 
 page(
     title="Overview",
@@ -11,4 +11,5 @@ page(
         [runs.cards],
         [Stack("fitness-now", "Fitness", (evolution.FITNESS,))],
     ],
+    tells=pipeline.EVERYTHING,
 )

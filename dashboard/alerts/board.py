@@ -6,7 +6,7 @@ What cannot be asked is said; it never becomes "no alerts".
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
@@ -22,6 +22,8 @@ ARRIVAL_SECONDS = (
 )
 GONE_SECONDS = 900.0  # how far back an alert is remembered whose source vanished
 ENDED_SECONDS = 60.0  # missing for so long is over; a Prometheus that restarts needs less to see it again
+
+GLANCE = 3  # refresh intervals that a list may be old and still do for a banner
 
 _Found = TypeVar("_Found")
 
@@ -74,6 +76,8 @@ class AlertBoard:
         self._good: _FromPrometheus | None = None
         self._missed: dict[str, float] = {}  # acknowledged, but not found since
         self._made: tuple[tuple[int, int], AlertList] | None = None
+        self._looked = float("-inf")  # when the last look ended
+        self._behind: Future[AlertList] | None = None
         self._pool = ThreadPoolExecutor(
             max_workers=4 + 3 * len(self._alertmanagers), thread_name_prefix="alerts"
         )
@@ -89,12 +93,25 @@ class AlertBoard:
             if self._last is None or now - self._last.at >= self._refresh_seconds or now < self._last.at:
                 self._last = self._ask(now)
                 self._end_acknowledgements(self._last)
+                self._looked = self._clock()
             look = self._last
             acknowledgements, trouble, version = self._said()
             key = (id(look), version)
             if self._made is None or self._made[0] != key:
                 self._made = (key, self._compose(look, acknowledgements, trouble))
             return self._made[1]
+
+    def glance(self) -> AlertList:
+        """The list of a moment ago without waiting for a new one, which is begun behind it: no page is held up by it.
+
+        Waits where no list is known, or none that is less than `GLANCE` refresh intervals old.
+        """
+        made, age = self._made, self._clock() - self._looked
+        if made is None or not 0 <= age < GLANCE * self._refresh_seconds:
+            return self.look()
+        if age >= self._refresh_seconds and (self._behind is None or self._behind.done()):
+            self._behind = self._pool.submit(self.look)
+        return made[1]
 
     # asking
 
@@ -208,7 +225,7 @@ class AlertBoard:
         if look.prometheus is not None:
             skew = (self._prometheus.skew_seconds if self._prometheus else None) or 0.0
             found += pipeline.of_rules(look.prometheus.groups, look.at + skew)
-            found += pipeline.of_targets(look.prometheus.targets)
+            found += pipeline.of_targets(look.prometheus.targets, look.at + skew)
             rules_fire = any(
                 alert.labels.get("alertname") == pipeline.WATCHDOG
                 and alert.state == "firing"

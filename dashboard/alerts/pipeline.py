@@ -6,8 +6,11 @@ from typing import Any
 
 from collectors.unavailable import Unavailable
 from dashboard.alerts.entry import Finding
+from dashboard.feed.scrapes import parse_duration
 
 WATCHDOG = "Watchdog"
+LATE_INTERVALS = 3  # scrapes or evaluations that may be missing before it is said,
+LATE_SECONDS = 10.0  # and so much on top: a busy minute is no finding
 
 
 def of_prometheus(
@@ -92,23 +95,34 @@ def of_rules(groups: Sequence[Mapping[str, Any]], now: float) -> list[Finding]:
     return found
 
 
-def of_targets(targets: Sequence[Mapping[str, Any]]) -> list[Finding]:
-    """Targets that are down."""
+def of_targets(targets: Sequence[Mapping[str, Any]], now: float) -> list[Finding]:
+    """Targets that are down, and targets that were not scraped for long although they were up."""
+    found = []
     down = [target for target in targets if target.get("health") == "down"]
-    if not down:
-        return []
-    words = (
-        f"{(target.get('labels') or {}).get('job', '')}/{(target.get('labels') or {}).get('instance', '')}"
-        for target in down
-    )
-    return [
-        Finding(
-            "target-down",
-            "warn",
-            f"{_several(len(down), 'scrape target')} down: {_names(words)}. Alerts that stand on it are silent, not resolved.",
-            str(down[0].get("lastError") or ""),
+    if down:
+        found.append(
+            Finding(
+                "target-down",
+                "warn",
+                f"{_several(len(down), 'scrape target')} down: {_names(map(_where, down))}. Alerts that stand on it are silent, not resolved.",
+                str(down[0].get("lastError") or ""),
+            )
         )
+    ages = [
+        (seconds, target) for target in targets if (seconds := _unscraped_seconds(target, now)) is not None
     ]
+    old = [target for _, target in ages if target not in down]
+    if old:
+        worst = max(seconds for seconds, target in ages if target not in down)
+        found.append(
+            Finding(
+                "scrape-old",
+                "warn",
+                f"{_several(len(old), 'scrape target')} not scraped for up to {worst:.0f} s: {_names(map(_where, old))}.",
+                "Prometheus is overloaded, was paused, or its clock differs from this one.",
+            )
+        )
+    return found
 
 
 def of_alertmanagers(
@@ -173,15 +187,34 @@ def of_alertmanagers(
 
 
 def _late_seconds(group: Mapping[str, Any], now: float) -> float | None:
-    """Seconds since the last evaluation where that is more than three intervals (and ten seconds); else None."""
+    """Seconds since the last evaluation where that is too long ago; None where it is not, or there was none yet."""
     try:
         evaluated = datetime.fromisoformat(str(group.get("lastEvaluation"))).timestamp()
     except ValueError:
         return None
     if evaluated <= 0:  # 0001-01-01: not evaluated yet
         return None
-    age = now - evaluated
-    return age if age > 3 * float(group.get("interval") or 60) + 10 else None
+    return _late(now - evaluated, float(group.get("interval") or 60))
+
+
+def _unscraped_seconds(target: Mapping[str, Any], now: float) -> float | None:
+    """Seconds since the last scrape where that is too long ago; None where it is not, or nothing was scraped yet."""
+    try:
+        scraped = datetime.fromisoformat(str(target.get("lastScrape"))).timestamp()
+    except ValueError:
+        return None
+    if scraped <= 0:  # 0001-01-01: not scraped yet
+        return None
+    return _late(now - scraped, parse_duration(str(target.get("scrapeInterval"))) or 60.0)
+
+
+def _late(seconds: float, interval: float) -> float | None:
+    return seconds if seconds > LATE_INTERVALS * interval + LATE_SECONDS else None
+
+
+def _where(target: Mapping[str, Any]) -> str:
+    labels = target.get("labels") or {}
+    return f"{labels.get('job', '')}/{labels.get('instance', '')}"
 
 
 def _names(names: Iterable[object]) -> str:

@@ -89,6 +89,12 @@ class Look:
             found.append((experts.unavailable, experts.looked_at))
         return [(why, looked_at) for why, looked_at in found if why is not None]
 
+    def missed(self) -> list[Unavailable]:
+        """Of what was looked at so far: every failed look at a source; the blocks say them."""
+        runs = self.__dict__.get("runs")
+        found = [answer.unavailable for answer in self.answers.values() if answer.unavailable is not None]
+        return found + [why for why, _ in self.stale()] + list(runs.unavailable if runs is not None else ())
+
     @property
     def runs_are_partial(self) -> bool:
         """Whether runs are shown that come from one source while the other cannot be read."""

@@ -10,7 +10,7 @@ from streamlit.runtime.scriptrunner_utils.exceptions import RerunException, Stop
 
 from collectors.unavailable import Unavailable
 from dashboard.catalogue.spec import Curves, Panel
-from dashboard.shell import charts, runs, states, view
+from dashboard.shell import charts, pipeline, runs, states, view
 from dashboard.shell.charts import Stack
 from dashboard.shell.look import Look
 from dashboard.shell.text import plain
@@ -24,7 +24,7 @@ log = structlog.get_logger("dashboard.shell")
 
 
 def page(
-    *, title: str, question: str, rows: Sequence[Sequence[Item]], controls: Sequence[Control] = ("window",), above: Callable[[view.View], None] | None = None, own: Collection[str] = ()
+    *, title: str, question: str, rows: Sequence[Sequence[Item]], controls: Sequence[Control] = ("window",), above: Callable[[view.View], None] | None = None, own: Collection[str] = (), tells: Collection[str] = ()
 ) -> None:  # fmt: skip
     """Draw a page and look again as often as the viewer chose.
 
@@ -35,6 +35,7 @@ def page(
         controls: which of the common controls stand at the top.
         above: drawn once, not at each refresh: forms and buttons of the page's own.
         own: query parameters of the common choice that mean something else on this page.
+        tells: kinds of findings about the monitoring that a block of this page tells; the banner leaves them out.
     """
     chosen = view.read(own)
     st.title(title, anchor=False)
@@ -63,6 +64,7 @@ def page(
                     _guarded(title, lambda item=item: draw(item, look))  # type: ignore[misc]  # a default binds the loop variable
         with banner:  # last, because only now is known what was looked at
             charts.freshness(look)
+            _guarded(title, lambda: pipeline.banner(look, tells))
         if left_out:
             states.empty(
                 f"{left_out} more charts of this page come from a Prometheus, and none is configured (MOE_DASHBOARD_PROMETHEUS_URL)."

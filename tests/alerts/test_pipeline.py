@@ -17,7 +17,7 @@ def kinds(findings):
 
 def test_a_sound_pipeline_has_no_findings():
     assert of_rules([group(DOG)], NOW) == []
-    assert of_targets([{"health": "up", "labels": {}}]) == []
+    assert of_targets([{"health": "up", "labels": {}}], NOW) == []
     assert of_alertmanagers([{"cluster": {"status": "ready", "peers": [1]}}], [{"alertname": "Watchdog"}], rules_fire=True) == []  # fmt: skip
     assert of_prometheus(None, configured=True, seconds_old=0.0) == []
 
@@ -48,9 +48,19 @@ def test_rules_that_fail_or_are_late():
 
 def test_targets_that_are_down_are_named():
     down = {"health": "down", "labels": {"job": "moe-router", "instance": "r:9100"}, "lastError": "refused"}
-    [finding] = of_targets([down, {"health": "up"}])
+    [finding] = of_targets([down, {"health": "up"}], NOW)
     assert "moe-router/r:9100" in finding.words
     assert "not resolved" in finding.words
+
+
+def test_a_target_that_is_up_but_was_not_scraped_for_long_is_named():
+    old = {"health": "up", "labels": {"job": "j", "instance": "i"}, "lastScrape": "2026-11-23T07:20:00.123456789Z", "scrapeInterval": "5s"}  # fmt: skip
+    [finding] = of_targets([old], NOW)
+    assert (finding.kind, finding.level) == ("scrape-old", "warn")
+    assert "for up to 40 s: j/i" in finding.words
+    assert of_targets([{**old, "scrapeInterval": "15s"}], NOW) == []
+    assert of_targets([{**old, "lastScrape": "0001-01-01T00:00:00Z"}], NOW) == []
+    assert kinds(of_targets([{**old, "health": "down"}], NOW)) == ["target-down"]
 
 
 def test_replicas():
