@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -97,12 +98,26 @@ class Room:
             time.sleep(0.05)
 
 
-@pytest.fixture
-def room(tmp_path: Path) -> Iterator[Room]:
-    made = Room(tmp_path)
+@contextmanager
+def opened(path: Path) -> Iterator[Room]:
+    """A room, and nobody in it when it closes."""
+    made = Room(path)
     yield made
     for summary in made.benchmarks.runs():
         if summary.state not in TERMINAL:
             made.benchmarks.cancel(summary.run_id, "the end of the test")
             made.wait(summary.run_id)
         made.nobody_left(summary.run_id)
+
+
+@pytest.fixture
+def room(tmp_path: Path) -> Iterator[Room]:
+    with opened(tmp_path) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def shared_room(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Room]:
+    """One room for all tests of a file that only read what a finished run left."""
+    with opened(tmp_path_factory.mktemp("room")) as made:
+        yield made

@@ -7,7 +7,7 @@ from tests.benchmark.conftest import EVOLUTION, SHORT, Room
 
 def test_a_real_generation_is_measured_and_a_frozen_phase_is_ten_times_faster_at_equal_fitness(room: Room):
     # longer passes than SHORT's: a median of a few calls on a crowded machine proves no ratio
-    view = room.wait(room.start(EVOLUTION, replace(SHORT, cell_seconds=1.2)))
+    view = room.wait(room.start(EVOLUTION, replace(SHORT, cell_seconds=0.6)))
     assert view.report is not None, view.error
     assert [cell["status"] for cell in view.report["cells"]] == ["ok"] * 3
     cells = {cell["params"]["evaluation"]: cell for cell in view.report["cells"]}
