@@ -31,6 +31,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "write rules, Grafana, Alertmanager, Kubernetes files and the metric table",
     ),
     "doctor": ("dashboard.doctor", "check configuration, sources, metrics and rules"),
+    "report": ("dashboard.report.cli", "write a run or a stretch of time as one HTML file"),
 }
 
 

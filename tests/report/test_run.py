@@ -1,0 +1,194 @@
+"""The report of a run: from the runs directory alone, from Prometheus alone, from both; safe to open."""
+
+import csv
+import io
+import json
+import re
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from dashboard import cli
+from dashboard.report import gather
+from dashboard.report import run as report
+from dashboard.settings import Settings
+from dashboard.sources import Sources
+from tests import services
+from tests.feed import history
+from tests.report.conftest import HOSTILE
+from tests.verdict.recorded import RUNS
+
+
+def command(*words: str, monkeypatch: pytest.MonkeyPatch, **settings: object) -> int:
+    for name, value in settings.items():
+        monkeypatch.setenv(f"MOE_DASHBOARD_{name.upper()}", str(value))
+    return cli.main(["report", *words])
+
+
+def rows(text: str) -> tuple[dict[str, object], list[dict[str, str]]]:
+    """What the first line says, and the rows below it."""
+    head, _, body = text.partition("\n")
+    return json.loads(head.removeprefix("# ")), list(csv.DictReader(io.StringIO(body)))
+
+
+def test_a_run_from_the_runs_directory_alone(tmp_path, monkeypatch, capsys):
+    out = tmp_path / "new" / "healthy.html"
+    assert command("--run", "healthy", "-o", str(out), "--csv", str(tmp_path / "csv"), monkeypatch=monkeypatch, runs_dir=RUNS, data_dir=tmp_path) == 0  # fmt: skip
+    text = out.read_text(encoding="utf-8")
+    assert '<strong class="good">Finished.</strong> Best 0.907 at generation 150 of 150.' in text
+    assert "The log holds all 150 generations" in text
+    assert "No Prometheus is configured, and it alone remembers what fired." in text
+    for word in (
+        "mutation_rate",
+        "Fitness",
+        "Diversity",
+        "Training loss",
+        "load ÷ fair load of 8 experts",
+        "16 tokens",
+    ):
+        assert word in text, word
+    about, points = rows((tmp_path / "csv" / "evolution.csv").read_text(encoding="utf-8"))
+    assert (about["run"], about["times"], len(points)) == ("healthy", "UTC", 150)
+    assert points[0]["time_utc"] == "2026-11-23T22:26:39.528747Z"
+    assert float(points[-1]["evolution_fitness_best"]) == pytest.approx(0.9075, abs=1e-3)
+    _, loads = rows((tmp_path / "csv" / "experts.csv").read_text(encoding="utf-8"))
+    assert len(loads) == 8 * 150
+    assert sum(float(row["share_ratio"]) for row in loads[::150]) == pytest.approx(1)
+    assert str(out) in capsys.readouterr().out
+
+
+def test_a_run_that_lost_its_numbers_says_so(tmp_path):
+    sources = Sources(Settings(runs_dir=RUNS, data_dir=tmp_path))
+    found = gather.of_run(sources, "nan")
+    sources.feed.close()
+    assert found.story.verdict.word == "diverged"
+    assert "Runbook: EvolutionFitnessNaN." in report.page(found)
+
+
+def test_a_zip_holds_the_page_and_every_table(tmp_path, monkeypatch):
+    out = tmp_path / "healthy.zip"
+    assert (
+        command("--run", "healthy", "-o", str(out), monkeypatch=monkeypatch, runs_dir=RUNS, data_dir=tmp_path)
+        == 0
+    )
+    with zipfile.ZipFile(out) as archive:
+        assert set(archive.namelist()) == {
+            "report.html",
+            "evolution.csv",
+            "experts.csv",
+            "alerts.csv",
+            "log.csv",
+            "benchmarks.csv",
+        }
+
+
+def test_a_run_nobody_knows_is_one_sentence(tmp_path, monkeypatch, capsys):
+    assert (
+        command(
+            "--run",
+            "../etc",
+            "-o",
+            str(tmp_path / "x.html"),
+            monkeypatch=monkeypatch,
+            runs_dir=RUNS,
+            data_dir=tmp_path,
+        )
+        == 1
+    )
+    assert capsys.readouterr().err == "moe-dashboard: No run '../etc' is known.\n"
+    assert not (tmp_path / "x.html").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["-o", "x.html"], "say what to report"),
+        (["--run", "r", "-o", "x.pdf"], "ends neither in .html nor in .zip"),
+        (["--from", "yesterday", "-o", "x.html"], "is not a time"),
+        (["--from", "2026-13-45", "-o", "x.html"], "is not a time"),
+        (["--from", "now", "--to", "now-1h", "-o", "x.html"], "ends before it begins"),
+    ],
+)
+def test_a_wrong_question_is_one_sentence(words, sentence, monkeypatch, capsys):
+    assert command(*words, monkeypatch=monkeypatch) == 2
+    assert sentence in capsys.readouterr().err
+
+
+def test_a_file_that_cannot_be_written_is_one_sentence(tmp_path, monkeypatch, capsys):
+    (tmp_path / "file").write_text("in the way")
+    out = tmp_path / "file" / "x.html"
+    assert (
+        command("--run", "healthy", "-o", str(out), monkeypatch=monkeypatch, runs_dir=RUNS, data_dir=tmp_path)
+        == 1
+    )
+    assert "cannot be written" in capsys.readouterr().err
+
+
+@pytest.fixture(scope="module")
+def past(tmp_path_factory):
+    with services.prometheus(tmp_path_factory.mktemp("past")) as service:
+        service.backfill(history.openmetrics())
+        yield service
+
+
+@pytest.mark.services
+@pytest.mark.parametrize("with_log", [False, True])
+def test_a_run_from_prometheus_with_and_without_its_log(tmp_path: Path, past, with_log: bool):
+    runs = tmp_path / "runs"
+    runs.mkdir()
+    if with_log:
+        history.write_run(runs)
+    sources = Sources(Settings(prometheus_url=past.url, runs_dir=runs, data_dir=tmp_path))
+    try:
+        found = gather.of_run(sources, "alpha")
+        text = report.page(found)
+    finally:
+        sources.feed.close()
+    frame = found.story.evolution.frame
+    assert frame["source"].isin(["prometheus", "log"] if with_log else ["prometheus"]).all()
+    generations = (history.FINISHED - history.START) / history.GENERATION_SECONDS
+    seen_once = len(frame) in {generations, generations + 1}  # Prometheus saw the counter after the last line
+    assert seen_once if with_log else len(frame) < generations / 5
+    assert found.story.run.state == "finished"
+    assert set(found.loads.load) == {"0", "1"}
+    assert "segment" in text
+    assert "no alert was pending or firing" in text.lower()
+    assert re.search(r"queries behind these numbers", text)
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_report_full_of_hostile_text_opens_without_network_and_runs_nothing(
+    tmp_path, sources, browser, scheme
+):
+    found = gather.of_run(sources, "bad")
+    out = tmp_path / "bad.html"
+    out.write_text(report.page(found), encoding="utf-8")
+    context = browser.new_context(color_scheme=scheme, timezone_id="America/New_York")
+    page = context.new_page()
+    asked, trouble = [], []
+    page.on("request", lambda request: asked.append(request.url))
+    page.on("console", lambda message: trouble.append(message.text))
+    page.on("pageerror", lambda error: trouble.append(str(error)))
+    page.on("dialog", lambda dialog: trouble.append(dialog.message))
+    page.goto(out.as_uri())
+    page.wait_for_selector("html[data-drawn]", timeout=30_000)
+    assert int(page.evaluate("document.documentElement.dataset.drawn")) == 5
+    assert page.locator("figure .main-svg").count() >= 5
+    assert page.evaluate("document.images.length") == 0
+    assert page.title() != "run"
+    assert HOSTILE.split("\u202e")[0].strip() in page.locator("body").inner_text()
+    assert page.locator("[onerror], [onload]").count() == 0
+    paper = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    assert page.evaluate("document.querySelector('.main-svg').style.background").replace(
+        " ", ""
+    ) == paper.replace(" ", "")
+    page.emulate_media(media="print")
+    services.wait_until(
+        lambda: "255, 255, 255" in page.evaluate("document.querySelector('.main-svg').style.background"),
+        what="figures on white for paper",
+    )
+    assert asked == [out.as_uri()]
+    assert trouble == []
+    context.close()
