@@ -3,12 +3,12 @@
 Without a trace store a trace is its log lines. Names and attributes of spans are outside text.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import pandas as pd
 import streamlit as st
 
-from collectors.traces import Found, Trace, trace_id_of
+from collectors.traces import Trace, trace_id_of
 from dashboard.catalogue import inference as catalogue
 from dashboard.catalogue.units import SECONDS
 from dashboard.feed import Traces
@@ -176,7 +176,7 @@ def _list(look: Look) -> None:
         )
         return
     st.caption(plain(f"{len(found)} traces of {traces.service}, newest first. Choose one to open it."))
-    st.dataframe(
+    chosen = st.dataframe(
         pd.DataFrame(
             {
                 "start": [clock(one.start_ns / 1e9, look.view.zone) for one in found],
@@ -190,16 +190,11 @@ def _list(look: Look) -> None:
         ),
         hide_index=True,
         key="traces-table",
-        on_select=_opening(found),
+        on_select="rerun",
         selection_mode="single-row",
         alt=f"{len(found)} traces, newest first",
     )
-
-
-def _opening(found: Sequence[Found]) -> Callable[[], None]:
-    def opened() -> None:
-        for row in st.session_state["traces-table"]["selection"]["rows"]:
-            if row < len(found):
-                address.hold("trace", found[row].trace_id)
-
-    return opened
+    for row in chosen["selection"]["rows"]:
+        if row < len(found):
+            address.hold("trace", found[row].trace_id)
+            st.rerun()  # the whole page: its controls stand outside of what refreshes

@@ -401,8 +401,7 @@ def run_loop(endpoint: str, how: str) -> tuple[list[float], float, str]:
     return seconds, ended - left, done.stderr
 
 
-@pytest.mark.parametrize("how", ["close", "leave"])
-@pytest.mark.parametrize("collector", ["dead", "silent"])
+@pytest.mark.parametrize(("collector", "how"), [("dead", "leave"), ("silent", "close")])
 def test_a_collector_that_is_dead_or_silent_costs_the_loop_nothing_and_its_end_a_second_at_most(
     collector, how
 ):

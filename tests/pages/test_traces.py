@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import pandas as pd
@@ -13,54 +12,18 @@ from dashboard.feed import Feed, Window
 from dashboard.feed import exemplars as exemplar_list
 from dashboard.feed.exemplars import MOST
 from dashboard.figures import dots, lines
-from dashboard.observer import Observer
 from dashboard.settings import SettingError, Settings
 from dashboard.sources import Sources
-from tests import services
 from tests.pages.screen import HOSTILE, unescaped, words
+from tests.pages.traced import RECORDINGS, TRACE, Answers, Traced, stores, tracing
 
-RECORDINGS = Path(__file__).parents[1] / "recordings"
-TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 WINDOW = Window.parse("now-1h", "now")
-
-
-class Answers:
-    """By the start of the path: (status, body)."""
-
-    def __init__(self) -> None:
-        self.url = ""
-        self.by_path: dict[str, tuple[int, bytes]] = {}
-        self.paths: list[str] = []
 
 
 @pytest.fixture
 def store() -> Iterator[Answers]:
-    held = Answers()
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            held.paths.append(self.path)
-            status, body = next(
-                (answer for start, answer in held.by_path.items() if self.path.startswith(start)),
-                (404, b"404 page not found"),
-            )
-            self.send_response(status)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *_: object) -> None:
-            """Say nothing."""
-
-    with services.http_server(Handler) as url:
-        held.url = url
-        for start, recording in {
-            f"/api/traces/{TRACE}": "jaeger/trace.json", "/api/traces?": "jaeger/search.json",
-            f"/api/v2/traces/{TRACE}": "tempo/trace.json", "/api/search": "tempo/search.json",
-            "/loki/api/v1/query_range": "loki/query_range.json",
-        }.items():  # fmt: skip
-            held.by_path[start] = 200, (RECORDINGS / recording).read_bytes()
-        yield held
+    with stores() as answers:
+        yield answers
 
 
 @pytest.fixture
@@ -182,45 +145,13 @@ def test_one_look_at_a_store_serves_everyone(store):
 
 
 @pytest.fixture(scope="module")
-def traced(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[services.PrometheusService, set[str]]]:
-    """A Prometheus that stores exemplars, scraping an observer that traces; and the trace ids of its requests."""
-
-    class Collector(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            self.rfile.read(int(self.headers["Content-Length"]))
-            self.send_response(200)
-            self.send_header("Content-Length", "0")
-            self.end_headers()
-
-        def log_message(self, *_: object) -> None:
-            """Say nothing."""
-
-    folder = tmp_path_factory.mktemp("traced")
-    with pytest.MonkeyPatch.context() as patch, services.http_server(Collector) as url:
-        patch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", url)
-        observer = Observer(port=0, runs_dir=folder / "runs")
-        run = observer.run()
-        with (
-            observer,
-            services.prometheus(
-                folder / "prometheus", targets={"moe-router": f"127.0.0.1:{observer.port}"},
-                flags=["--enable-feature=exemplar-storage"],
-            ) as server,
-        ):  # fmt: skip
-
-            def requests() -> bool:
-                with observer.inference(batch_size=4):
-                    sum(range(20_000))
-                return bool(server.query("rate(inference_latency_seconds_count[2s]) > 0"))
-
-            services.wait_until(requests, 30, "requests in Prometheus")
-            log = [json.loads(line) for line in (run.directory / "events.jsonl").read_text().splitlines()]
-            yield server, {line["trace_id"] for line in log if "trace_id" in line}
+def traced(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Traced]:
+    with tracing(tmp_path_factory.mktemp("traced")) as running:
+        yield running
 
 
 def test_exemplars_come_from_the_observer_through_prometheus_to_the_feed(traced):
-    server, logged = traced
-    source = Sources(Settings(prometheus_url=server.url))
+    source = Sources(Settings(prometheus_url=traced.prometheus.url))
     found = source.feed.exemplars(catalogue.PERCENTILES, WINDOW)
     source.feed.close()
     assert len(found) >= 1
@@ -228,12 +159,11 @@ def test_exemplars_come_from_the_observer_through_prometheus_to_the_feed(traced)
     assert (found.values > 0).all()
     assert (found.values < 5).all()
     assert all("le" not in labels and labels["job"] == "moe-router" for labels in found.labels)
-    assert logged, "sampled lines name traces of requests"
+    assert traced.logged(), "sampled lines name traces of requests"
 
 
 def test_the_latency_chart_has_a_dot_for_each_and_the_page_a_link(traced, open_page):
-    server, _ = traced
-    app = open_page("inference", query={"from": "now-5m", "to": "now"}, prometheus_url=server.url)
+    app = open_page("inference", query={"from": "now-5m", "to": "now"}, prometheus_url=traced.prometheus.url)
     [expander] = [one for one in app.expander if one.label.startswith("Slowest traced requests")]
     links = [link for link in _links(expander) if "trace=" in link.proto.query_string]
     assert 1 <= len(links) <= 10
