@@ -5,6 +5,9 @@ from pathlib import Path
 
 import streamlit as st
 
+from dashboard.shell import person
+from dashboard.sources import current
+
 
 @dataclass(frozen=True, slots=True)
 class Entry:
@@ -36,6 +39,7 @@ ENTRIES = (
     Entry("hardware", "Hardware", "hardware", ":material/memory:", "Machine"),
     Entry("benchmark", "Benchmark", "benchmark", ":material/timer:", "Machine"),
     Entry("health", "Health", "health-checks", ":material/health_and_safety:", "Machine"),
+    Entry("audit", "Audit", "audit", ":material/history_edu:", "Machine"),
 )
 
 
@@ -59,7 +63,9 @@ def main() -> None:
                 default=not entry.url,
             )
         )
-    st.navigation(menu).run()  # type: ignore[arg-type]  # lists of pages by section
+    chosen = st.navigation(menu)  # type: ignore[arg-type]  # lists of pages by section
+    if person.login(current()):
+        chosen.run()
 
 
 if __name__ == "__main__":

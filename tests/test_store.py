@@ -187,12 +187,12 @@ def test_a_writer_that_is_killed_leaves_whole_transactions(database):
 
 
 def test_the_audit_log_says_from_where_and_can_be_narrowed_to_a_time(store, clock):
-    store.note("f", alert="A", who=Author(" alice ", "10.1.2.3", "5e55"), text="hello")
+    store.note("f", alert="A", who=Author(" alice ", "10.1.2.3", "5e55", "sub-1"), text="hello")
     clock[0] = 1100.0
     store.acknowledge("f", alert="A", who=Author("bob"))
     later, first = store.audit()
-    assert (first.who, first.address, first.session) == ("alice", "10.1.2.3", "5e55")
-    assert (later.who, later.address, later.session) == ("bob", "", "")
+    assert (first.who, first.address, first.session, first.account) == ("alice", "10.1.2.3", "5e55", "sub-1")
+    assert (later.who, later.address, later.session, later.account) == ("bob", "", "", "")
     assert [one.action for one in store.audit(start=1050)] == ["acknowledge"]
     assert [one.action for one in store.audit(end=1050)] == ["note"]
 

@@ -1,6 +1,6 @@
 """One alert in full: what its annotations say, who has it, notes, silences with a preview of what they would mute, a ticket.
 
-Everything that writes is off in read-only mode, needs a name, and is kept with it.
+Everything that writes goes through the gate of `shell.person`, needs a name, and is kept with it.
 """
 
 import time
@@ -14,10 +14,12 @@ from dashboard.alerts.entry import AlertList, Entry
 from dashboard.alerts.matchers import MatcherError, parse, written
 from dashboard.alerts.ticket import ticket
 from dashboard.catalogue.units import SECONDS
+from dashboard.people import Refused
 from dashboard.shell import links, person
 from dashboard.shell.look import Look
 from dashboard.shell.text import clock, is_link, plain, visible
-from dashboard.sources import current
+from dashboard.sources import Sources, current
+from dashboard.store import Author
 
 DURATIONS = {"30 minutes": 1800, "2 hours": 7200, "8 hours": 28_800, "1 day": 86_400, "3 days": 259_200}
 # What Alertmanager calls an alert that Prometheus calls firing.
@@ -87,7 +89,7 @@ def _sources(entry: Entry) -> None:
 
 def _acknowledge(entry: Entry, look: Look) -> None:
     """Take it, or give it back. Not a silence: it goes on to notify, and ends with the alert."""
-    if look.sources.settings.read_only:
+    if not person.allowed(look.sources):
         return
     place = entry.fingerprint
     with st.form(f"acknowledge-{place}", border=True):
@@ -111,7 +113,7 @@ def _notes(entry: Entry, look: Look) -> None:
     for note in notes[-10:]:
         st.caption(plain(f"{note.who}, {clock(note.at, look.view.zone)}"))
         st.text(visible(note.text))
-    if look.sources.settings.read_only:
+    if not person.allowed(look.sources):
         return
     place = entry.fingerprint
     with st.form(f"note-{place}", border=True, clear_on_submit=True):
@@ -138,7 +140,7 @@ def _silences(entry: Entry, known: AlertList, look: Look) -> None:
     for silence in known.silences:
         if silence.state != "expired" and silence.mutes(entry.labels):
             _silence(silence, place, look)
-    if look.sources.settings.read_only:
+    if not person.allowed(look.sources):
         return
     with st.container(border=True):
         st.markdown(
@@ -186,7 +188,7 @@ def _silence(silence: Silence, place: str, look: Look) -> None:
     left = SECONDS.format(float(max(0, round(silence.ends_at - look.now))))
     st.caption(plain(f"silenced by {silence.created_by or 'somebody'} for another {left}: {silence.comment}"))
     st.code(visible(written(silence.matchers)), language=None, wrap_lines=True)
-    if look.sources.settings.read_only:
+    if not person.allowed(look.sources):
         return
     with st.container(horizontal=True):
         st.button(
@@ -204,57 +206,56 @@ def _problem(place: str) -> None:
         st.success(plain(done))
 
 
-def _kept(place: str, who: str, write: Callable[[], object], done: str) -> None:
-    """Do what was asked and say so, or say why not."""
-    if not who:
-        st.session_state[f"problem-{place}"] = "Say who you are: a name is kept with what you write."
-        return
+def _kept(place: str, action: str, write: Callable[[Author, Sources], object], done: str) -> None:
+    """Do what was asked, if whoever asked may, and say so; or say why not."""
+    sources = current()
     try:
-        write()
-    except (ValueError, Unavailable) as why:
+        author = person.author(sources, place, action)
+        write(author, sources)
+    except (Refused, ValueError, Unavailable) as why:
         st.session_state[f"problem-{place}"] = str(why)
         return
-    person.remember(who)
+    person.remember(author.name)
     st.session_state[f"done-{place}"] = done
 
 
 def _taken(alert: str, place: str) -> None:
-    sources, who = current(), person.typed(place)
-    if sources.settings.read_only:
-        return
     comment = str(st.session_state.get(f"ack-comment-{place}", ""))
     _kept(
         place,
-        who,
-        lambda: sources.store.acknowledge(place, alert=alert, who=who, comment=comment),
+        "acknowledge",
+        lambda who, sources: sources.store.acknowledge(place, alert=alert, who=who, comment=comment),
         "Acknowledged.",
     )
 
 
 def _released(alert: str, place: str) -> None:
-    sources, who = current(), person.typed(place)
-    if not sources.settings.read_only:
-        _kept(place, who, lambda: sources.store.release(place, alert=alert, who=who), "Given back.")
+    _kept(
+        place,
+        "release",
+        lambda who, sources: sources.store.release(place, alert=alert, who=who),
+        "Given back.",
+    )
 
 
 def _noted(alert: str, place: str) -> None:
-    sources, who = current(), person.typed(place)
     text = str(st.session_state.get(f"note-text-{place}", ""))
-    if not sources.settings.read_only:
-        _kept(place, who, lambda: sources.store.note(place, alert=alert, who=who, text=text), "Noted.")
+    _kept(
+        place,
+        "note",
+        lambda who, sources: sources.store.note(place, alert=alert, who=who, text=text),
+        "Noted.",
+    )
 
 
 def _silenced(alert: str, place: str, seconds: int) -> None:
-    sources, who = current(), person.typed(place)
-    if sources.settings.read_only:
-        return
     comment = str(st.session_state.get(f"silence-comment-{place}", ""))
     text = str(st.session_state.get(f"silence-matchers-{place}", ""))
 
-    def make() -> None:
+    def make(who: Author, sources: Sources) -> None:
         start = time.time()
         made = sources.alertmanagers[0].create_silence(
-            parse(text), starts_at=start, ends_at=start + seconds, created_by=who, comment=comment
+            parse(text), starts_at=start, ends_at=start + seconds, created_by=who.name, comment=comment
         )
         sources.store.record(
             who=who,
@@ -266,32 +267,26 @@ def _silenced(alert: str, place: str, seconds: int) -> None:
             comment=comment,
         )
 
-    _kept(place, who, make, "Silenced. Other replicas of Alertmanager learn of it within seconds.")
+    _kept(place, "silence", make, "Silenced. Other replicas of Alertmanager learn of it within seconds.")
 
 
 def _extended(silence: Silence, place: str) -> None:
-    sources, who = current(), person.typed(place)
-
-    def extend() -> None:
+    def extend(who: Author, sources: Sources) -> None:
         until = max(silence.ends_at, time.time()) + 7200
         sources.alertmanagers[0].extend_silence(
             silence,
             ends_at=until,
-            created_by=silence.created_by or who,
+            created_by=silence.created_by or who.name,
             comment=silence.comment or "extended",
         )
         sources.store.record(who=who, action="extend silence", subject=silence.id, ends_at=until)
 
-    if not sources.settings.read_only:
-        _kept(place, who, extend, "Extended by two hours.")
+    _kept(place, "extend silence", extend, "Extended by two hours.")
 
 
 def _expired(silence: Silence, place: str) -> None:
-    sources, who = current(), person.typed(place)
-
-    def expire() -> None:
+    def expire(who: Author, sources: Sources) -> None:
         sources.alertmanagers[0].expire_silence(silence.id)
         sources.store.record(who=who, action="end silence", subject=silence.id)
 
-    if not sources.settings.read_only:
-        _kept(place, who, expire, "The silence has ended.")
+    _kept(place, "end silence", expire, "The silence has ended.")

@@ -15,12 +15,14 @@ from dashboard.benchmark.directory import TERMINAL
 from dashboard.benchmark.runs import CannotStart, NoSuchRun, RunSummary, RunView
 from dashboard.benchmark.spec import PROFILES
 from dashboard.catalogue.units import SAMPLES_PER_SECOND, SECONDS
+from dashboard.people import Refused
 from dashboard.shell import address, person, states
 from dashboard.shell import benchmark_result as results
 from dashboard.shell.look import Look
 from dashboard.shell.text import ago, plain
 from dashboard.shell.view import View
 from dashboard.sources import Sources, current
+from dashboard.store import Author
 
 LIVE_SECONDS = 1.0  # how often a run that is under way is looked at
 LISTED = 200  # runs in the table; older ones keep their address
@@ -61,7 +63,7 @@ def start(view: View) -> None:
                 key="benchmark-device",
                 width=280,
             )
-            may = not sources.settings.read_only
+            may = person.allowed(sources)
             if may:
                 with st.container(width=180):
                     person.name("benchmark")
@@ -167,22 +169,19 @@ def _start() -> None:
     """Start what is chosen. A second click while that run is under way gives the same run."""
     sources = current()
     state = st.session_state
-    if sources.settings.read_only:
+    try:
+        who = person.author(sources, "benchmark", "start benchmark")
+    except Refused as why:
+        state["benchmark-problem"] = str(why)
         return
-    who = person.typed("benchmark")
-    if not who:
-        state["benchmark-problem"] = (
-            "Say who you are: a name is kept with the run, and others see who has the device."
-        )
-        return
-    person.remember(who)
+    person.remember(who.name)
     asked = (state["benchmark-target"], state["benchmark-profile"], state["benchmark-device"])
     earlier = state.get("benchmark-started", {}).get(asked)
     if earlier is not None and (seen := _view(sources, earlier[1])) is not None and seen.state in TERMINAL:
         earlier = None
     key = earlier[0] if earlier is not None else state.setdefault("benchmark-next-key", secrets.token_hex(8))
     try:
-        run_id = sources.benchmarks.start(*asked, owner=who, idempotency_key=f"{key} {' '.join(asked)}")
+        run_id = sources.benchmarks.start(*asked, owner=who.name, idempotency_key=f"{key} {' '.join(asked)}")
     except (CannotStart, Unavailable) as why:
         state["benchmark-problem"] = str(why)
         return
@@ -193,7 +192,7 @@ def _start() -> None:
     address.hold("run", run_id)
 
 
-def _audited(sources: Sources, who: str, action: str, run_id: str) -> None:
+def _audited(sources: Sources, who: Author, action: str, run_id: str) -> None:
     """Write down who did what; a store that is off takes no benchmark with it."""
     try:
         sources.store.record(who=who, action=action, subject=run_id)
@@ -290,7 +289,7 @@ def _live_median(seen: RunView) -> str:
 
 def _cancel(seen: RunView, look: Look) -> None:
     run_id = seen.summary.run_id
-    if look.sources.settings.read_only:
+    if not person.allowed(look.sources):
         return
     if st.button(
         "Cancel this run",
@@ -298,11 +297,12 @@ def _cancel(seen: RunView, look: Look) -> None:
         key=f"cancel-{run_id}",
         disabled=seen.cancel_asked_by is not None,
     ):
-        who = person.typed("benchmark") or str(st.session_state.get("person", ""))
-        if not who:
-            st.error("Say who you are above: a name is kept with a cancelled run.")
+        try:
+            who = person.author(look.sources, "benchmark", "cancel benchmark")
+        except Refused as why:
+            st.error(plain(str(why)))
             return
-        look.sources.benchmarks.cancel(run_id, who)
+        look.sources.benchmarks.cancel(run_id, who.name)
         _audited(look.sources, who, "cancel benchmark", run_id)
 
 

@@ -17,6 +17,7 @@ from dashboard.catalogue.spec import Alert, Panel, Series
 from dashboard.catalogue.units import NUMBER
 from dashboard.feed import Reading, Window
 from dashboard.figures import lines
+from dashboard.people import Refused
 from dashboard.runbooks import (
     Check,
     Context,
@@ -293,7 +294,7 @@ def _step(step: Step, words: str, page: _Page, look: Look) -> None:
     st.checkbox(
         words,
         key=key,
-        disabled=look.sources.settings.read_only,
+        disabled=not person.allowed(look.sources),
         on_change=_ticked,
         args=(key, episode, step.id),
     )
@@ -304,18 +305,16 @@ def _step(step: Step, words: str, page: _Page, look: Look) -> None:
 
 def _ticked(key: str, episode: str, step: str) -> None:
     """Keep what was ticked or taken back. Without a name nothing is kept, and the page says so."""
-    sources = current()
-    if sources.settings.read_only:
-        return
-    who = person.typed("runbook")
+    sources, done = current(), bool(st.session_state[key])
     try:
-        if st.session_state[key]:
+        who = person.author(sources, "runbook", "tick" if done else "untick")
+        if done:
             sources.store.tick(episode, step, who=who, note=str(st.session_state.get("tick-note") or ""))
             st.session_state["tick-note"] = ""
         else:
             sources.store.untick(episode, step, who=who)
-        person.remember(who)
-    except (ValueError, Unavailable) as why:
+        person.remember(who.name)
+    except (Refused, ValueError, Unavailable) as why:
         st.session_state["runbook-problem"] = str(why)
 
 

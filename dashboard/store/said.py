@@ -12,6 +12,9 @@ class Author:
     name: str
     address: str = ""  # of the client, as far as the server knows; empty: not known
     session: str = ""  # a mark of the browser session, never its identifier
+    account: str = (
+        ""  # the login's own identifier; empty: nobody logged in, and the name is what somebody typed
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,3 +64,4 @@ class Action:
     detail: Mapping[str, Any]
     address: str = ""
     session: str = ""
+    account: str = ""

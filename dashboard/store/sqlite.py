@@ -3,6 +3,7 @@
 import os
 import sqlite3
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,7 +11,8 @@ from typing import Any
 
 from collectors.unavailable import Unavailable
 
-_VERSION = 2  # 1 had no address and session in the audit log
+_WAIT_SECONDS = 5.0  # for another writer
+_VERSION = 2  # 1 had no address, session and account in the audit log
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS acknowledgements (
@@ -35,6 +37,7 @@ CREATE TABLE IF NOT EXISTS audit (
 _TO_VERSION_2 = (
     "ALTER TABLE audit ADD COLUMN address TEXT NOT NULL DEFAULT ''",
     "ALTER TABLE audit ADD COLUMN session TEXT NOT NULL DEFAULT ''",
+    "ALTER TABLE audit ADD COLUMN account TEXT NOT NULL DEFAULT ''",
     f"PRAGMA user_version = {_VERSION}",
 )
 
@@ -89,10 +92,10 @@ class Sqlite:
         if self._open is None or self._pid != os.getpid():
             self.path.parent.mkdir(parents=True, exist_ok=True)
             connection = sqlite3.connect(
-                self.path, timeout=5.0, isolation_level=None, check_same_thread=False
+                self.path, timeout=_WAIT_SECONDS, isolation_level=None, check_same_thread=False
             )
             try:
-                connection.execute("PRAGMA journal_mode = WAL")
+                _log_ahead(connection)
                 connection.execute("PRAGMA synchronous = FULL")  # what was said survives a loss of power
                 connection.executescript(_SCHEMA)
                 _bring_up(connection)
@@ -112,6 +115,19 @@ class Sqlite:
                 advice="Check that the folder can be written and the disk has room; the file is SQLite.",
                 kind="store",
             ) from why
+
+
+def _log_ahead(connection: sqlite3.Connection) -> None:
+    """Write ahead. SQLite does not wait for another that switches the same new file at the same moment, so we do."""
+    deadline = time.monotonic() + _WAIT_SECONDS
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError as why:
+            if why.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                raise
+            time.sleep(0.01)
 
 
 def _bring_up(connection: sqlite3.Connection) -> None:

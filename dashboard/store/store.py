@@ -187,13 +187,13 @@ class Store:
     ) -> tuple[Action, ...]:
         """What was done between two times, newest first."""
         rows = self._database.rows(
-            "SELECT id, at, who, action, subject, detail, address, session FROM audit"
+            "SELECT id, at, who, action, subject, detail, address, session, account FROM audit"
             " WHERE (CAST(? AS TEXT) IS NULL OR subject = ?) AND at BETWEEN ? AND ? ORDER BY id DESC LIMIT ?",
             (subject, subject, start, end, limit),
         )
         return tuple(
-            Action(number, at, who, action, about, json.loads(detail), address, session)
-            for number, at, who, action, about, detail, address, session in rows
+            Action(number, at, who, action, about, json.loads(detail), *origin)
+            for number, at, who, action, about, detail, *origin in rows
         )
 
     # the database
@@ -222,8 +222,18 @@ def _audit(
     cursor: _Cursor, at: float, who: Author, action: str, subject: str, detail: Mapping[str, Any]
 ) -> None:
     cursor.execute(
-        "INSERT INTO audit (at, who, action, subject, detail, address, session) VALUES (?, ?, ?, ?, ?, ?, ?)",
-        (at, who.name, action, subject, json.dumps(detail, default=str), who.address, who.session),
+        "INSERT INTO audit (at, who, action, subject, detail, address, session, account)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        (
+            at,
+            who.name,
+            action,
+            subject,
+            json.dumps(detail, default=str),
+            who.address,
+            who.session,
+            who.account,
+        ),
     )
 
 
