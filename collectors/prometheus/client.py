@@ -61,6 +61,7 @@ class Prometheus:
         self.skew_seconds: float | None = (
             None  # Prometheus's clock minus ours, at the last answer; about 1 s exact
         )
+        self._dated = ""  # the Date that told it
         basic = (username, password or "") if username else None
         auth = bearer(bearer_token, bearer_token_file) or basic
         self._session = Session(
@@ -228,7 +229,9 @@ class Prometheus:
         return Unavailable(f"{self.url} refuses {_short(what)}: {said}.", advice="", kind=kind)
 
     def _note_clock(self, response: requests.Response, **_: Any) -> None:
-        sent = email.utils.parsedate_tz(response.headers.get("Date", ""))
+        date = response.headers.get("Date", "")
+        sent = email.utils.parsedate_tz(date) if date != self._dated else None
+        self._dated = date
         if sent is not None:
             # the header is cut to whole seconds: half a second is its best guess
             self.skew_seconds = email.utils.mktime_tz(sent) + 0.5 - time.time()

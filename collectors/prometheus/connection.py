@@ -1,23 +1,27 @@
 """The way to Prometheus: a session whose every call ends by its deadline and fails in one sentence.
 
 A read timeout of `requests` starts anew with every byte, so a server that drips holds a call for ever; here one
-deadline covers connecting, sending, the head and the body. A body is read whole, in one piece, and never believed
-when it was cut. Redirects are not followed: they cost a round trip each query and may carry credentials elsewhere.
+deadline covers looking the name up, connecting, the TLS handshake, sending, the head and the body. A body is read
+whole, in one piece, and never believed when it was cut. Redirects are not followed: they cost a round trip each query and may carry credentials elsewhere.
 Knows HTTP and nothing of PromQL.
 """
 
 import http.client
 import io
+import ipaddress
+import queue
 import socket
+import threading
 import time
 from pathlib import Path
 from typing import Any, cast
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import urlencode, urlsplit, urlunsplit
 
 import requests
 import urllib3
 from requests.adapters import HTTPAdapter
-from requests.utils import get_netrc_auth
+from requests.structures import CaseInsensitiveDict
+from requests.utils import get_auth_from_url, get_netrc_auth
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.util import Retry, Timeout
@@ -25,6 +29,7 @@ from urllib3.util import Retry, Timeout
 from collectors.unavailable import Unavailable
 
 MOST_BYTES = 1 << 30  # an answer larger than this is a mistake, and would take the server down with it
+_PREPARED_KEPT = 64  # endpoints; there are about twenty
 
 
 class TooLarge(OSError):
@@ -68,11 +73,67 @@ class _Response(http.client.HTTPResponse):
 
 
 class _Connection(HTTPConnection):
+    """Connects within its timeout: looking the name up and all its addresses share it, and the handshake has the rest."""
+
     response_class = _Response
 
+    def _new_conn(self) -> socket.socket:
+        name, given = self._dns_host, cast("float", self.timeout)
+        ends = time.monotonic() + given
+        try:
+            addresses = _addresses(name, self.port, given)
+            for at, address in enumerate(addresses, 1):
+                self._dns_host = address
+                self.timeout = max(0.001, (ends - time.monotonic()) / (len(addresses) - at + 1))
+                try:
+                    sock = super()._new_conn()
+                    break
+                except urllib3.exceptions.ConnectTimeoutError:  # refused is one of these too
+                    if at == len(addresses):
+                        raise
+            sock.settimeout(max(0.001, ends - time.monotonic()))
+        except socket.gaierror as why:
+            raise urllib3.exceptions.NameResolutionError(name, self, why) from why
+        except queue.Empty as why:
+            raise urllib3.exceptions.ConnectTimeoutError(self, f"looking up {name} timed out") from why
+        finally:
+            self._dns_host, self.timeout = name, given
+        return sock
 
-class _TlsConnection(HTTPSConnection):
-    response_class = _Response
+
+class _TlsConnection(_Connection, HTTPSConnection):
+    pass
+
+
+def _addresses(name: str, port: int, seconds: float) -> list[str]:
+    """The addresses of a name. The resolver takes no timeout, so it works in a thread that is not waited for.
+
+    Raises:
+        socket.gaierror: there are none.
+        queue.Empty: not within these seconds.
+    """
+    try:
+        ipaddress.ip_address(name.strip("[]"))
+    except ValueError:
+        pass
+    else:
+        return [name]
+    found: queue.SimpleQueue[list[str] | Exception] = queue.SimpleQueue()
+
+    def look() -> None:
+        try:
+            known = socket.getaddrinfo(name, port, type=socket.SOCK_STREAM)
+            found.put(list(dict.fromkeys(str(one[4][0]) for one in known)))
+        except (OSError, UnicodeError) as why:  # handed over to whoever waits
+            found.put(why)
+
+    threading.Thread(target=look, name="look up a name", daemon=True).start()
+    answer = found.get(timeout=seconds)
+    if isinstance(answer, UnicodeError):  # no name of a host
+        raise socket.gaierror(str(answer)) from answer
+    if isinstance(answer, Exception):
+        raise answer
+    return answer
 
 
 class _Pool(HTTPConnectionPool):
@@ -125,18 +186,14 @@ class _Token(requests.auth.AuthBase):
         return request
 
 
-class _NoCredentials(requests.auth.AuthBase):
-    """Nothing to add, and nothing to look up either."""
-
-    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        return request
-
-
 class Session(requests.Session):
     """A requests session in which nothing hangs, retries in secret, follows a redirect or hands out half a body.
 
     `request` returns a response whose `.content` is whole and whose `.json()` gives `{"data": {"result": <bytes>}}`,
     so that prometheus-api-client hands the bytes through for our own decoder. Anything but a 200 raises Unavailable.
+
+    Every request goes to one server with the same headers, so what `requests` prepares and merges anew for each
+    (URL, headers, .netrc, proxies, CA bundle) is made once. Credentials are always the session's; it keeps no cookies.
     """
 
     def __init__(
@@ -151,9 +208,10 @@ class Session(requests.Session):
     ) -> None:
         super().__init__()
         self.name = name  # what stands in messages: the URL without its credentials
-        # what the environment says is read once, not before every query: .netrc here, proxies and CA bundle below
-        self.auth = auth or get_netrc_auth(url) or _NoCredentials()
+        found = auth or next(filter(any, (get_auth_from_url(url), get_netrc_auth(url) or ())), None)
+        self.auth = requests.auth.HTTPBasicAuth(*found) if isinstance(found, tuple) else found
         self._environment: Any = None
+        self._prepared: dict[tuple[str, str], tuple[Any, requests.PreparedRequest]] = {}
         if ca_file is not None:
             self.verify = str(ca_file)
         if client_cert is not None:
@@ -165,38 +223,65 @@ class Session(requests.Session):
         """Put our adapter in front of any other for this URL (prometheus-api-client mounts one of its own there)."""
         self.mount(url, self._adapter)
 
-    def merge_environment_settings(self, url: Any, *given: Any) -> Any:
-        """Proxies and CA bundle of the environment; always the same, since only one server is asked."""
-        if self._environment is None:
-            self._environment = super().merge_environment_settings(url, *given)
-        return self._environment
-
-    def request(self, method: str, url: str, **how: Any) -> requests.Response:  # type: ignore[override]  # narrower on purpose
-        """Send one request.
+    def request(  # type: ignore[override]  # narrower on purpose
+        self,
+        method: str,
+        url: str,
+        *,
+        timeout: float,
+        params: Any = None,
+        headers: Any = None,
+        data: bytes | None = None,
+        **_session_wide: object,
+    ) -> requests.Response:
+        """Send one request; credentials, certificates and the rest that `requests` takes here are the session's own.
 
         Raises:
             Unavailable: for every way in which no whole 200 answer came back.
         """
-        seconds = float(how.pop("timeout"))
-        how |= {"allow_redirects": False, "stream": True}
-        ends = time.monotonic() + seconds
+        ends = time.monotonic() + timeout
         for attempt in (1, 2):
-            left = max(0.001, ends - time.monotonic())
-            # half the time for connecting, so that a second address of the same name still has its turn
-            how["timeout"] = Timeout(total=left, connect=left / 2)
             try:
-                response = super().request(method, url, **how)
+                request = self._request(method, url, params, headers, data)
+                left = max(0.001, ends - time.monotonic())
+                limit: Any = Timeout(total=left, connect=left)  # taken by the adapter, not by its stub
+                response = self._adapter.send(request, timeout=limit, **self._environment)
                 body = response.raw.read(decode_content=True)
                 break
             except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as why:
                 if attempt == 1 and _kept_alive_too_long(why):
                     continue  # the server closed an idle connection as we used it: nothing was asked yet
-                raise self._unavailable(why, seconds) from why
+                raise self._unavailable(why, timeout) from why
+        for hook in self.hooks["response"]:
+            hook(response)
         response._content = body  # what .content returns from now on
         response.json = lambda **_: {"data": {"result": body}}  # type: ignore[method-assign]  # see the class docstring
         if response.status_code != 200:
             raise self._refusal(response)
         return response
+
+    def _request(
+        self, method: str, url: str, params: Any, headers: Any, data: bytes | None
+    ) -> requests.PreparedRequest:
+        """A request with what is the same for all taken from the first one like it."""
+        same = self._prepared.get((method, url))
+        if same is None or same[0] != headers:
+            made = requests.PreparedRequest()
+            merged = CaseInsensitiveDict(self.headers)
+            merged.update(headers or {})
+            made.prepare(method, url, merged)
+            same = (headers, made)
+            if len(self._prepared) > _PREPARED_KEPT:
+                self._prepared.clear()
+            self._prepared[method, url] = same
+            if self._environment is None:
+                self._environment = self.merge_environment_settings(url, {}, True, self.verify, self.cert)
+        request = same[1].copy()
+        if params:
+            request.url = f"{request.url}?{urlencode(params, doseq=True)}"
+        if data is not None:
+            request.prepare_body(data, None)
+        return self.auth(request) if callable(self.auth) else request
 
     def _refusal(self, response: requests.Response) -> Unavailable:
         code = response.status_code

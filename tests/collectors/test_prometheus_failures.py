@@ -302,6 +302,39 @@ def test_a_name_that_does_not_resolve_says_so():
     assert (why.kind, "prometheus.invalid" in why.reason) == ("dns", True)
 
 
+def test_a_resolver_that_is_silent_holds_a_call_no_longer_than_its_timeout(monkeypatch: pytest.MonkeyPatch):
+    """A fake resolver: a name server that swallows questions would need another /etc/resolv.conf."""
+    stop = threading.Event()
+    monkeypatch.setattr("socket.getaddrinfo", lambda *_, **__: stop.wait(10) and [])
+    began = time.monotonic()
+    why = failure("http://prometheus.example:9090", 0.4)
+    stop.set()
+    assert why.kind == "timeout"
+    assert time.monotonic() - began < 0.5
+
+
+def test_a_handshake_that_never_ends_is_given_up_at_the_timeout():
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        began = time.monotonic()
+        why = failure(f"https://127.0.0.1:{silent.getsockname()[1]}", 0.4)
+        assert time.monotonic() - began < 0.5
+    assert why.kind == "timeout"
+
+
+def test_every_address_of_a_name_is_tried_within_the_same_timeout(serve, monkeypatch: pytest.MonkeyPatch):
+    url = serve(lambda handler: send(handler, GOOD))
+    port = int(url.rpartition(":")[2])
+    resolve = socket.getaddrinfo
+
+    def three(host: str, *given: object, **how: object) -> object:
+        """A fake resolver: nobody answers on the first two addresses of the name."""
+        hosts = ("127.0.0.2", "127.0.0.3", "127.0.0.1") if host == "prometheus.example" else (host,)
+        return [answer for one in hosts for answer in resolve(one, *given, **how)]  # type: ignore[arg-type]
+
+    monkeypatch.setattr("socket.getaddrinfo", three)
+    assert ask(f"http://prometheus.example:{port}").values.shape == (2, 5)  # type: ignore[attr-defined]
+
+
 def test_tls_to_a_plain_server_says_so(serve):
     url = serve(lambda handler: send(handler, GOOD)).replace("http:", "https:")
     assert failure(url).kind == "tls"
@@ -327,6 +360,9 @@ def test_credentials_are_sent_and_never_shown(serve, tmp_path):
         assert seen.pop() == ("/prefix/api/v1/query_range", sent, "team-a")
         assert caught.value.kind == "http-401"
         assert "secret" not in str(caught.value)
+    with pytest.raises(Unavailable):
+        ask(url.replace("//", "//u:secret@"))
+    assert seen.pop()[1] == "Basic dTpzZWNyZXQ="
     rotating = Prometheus(url, bearer_token_file=token, timeout_seconds=2)
     for text in ("first", "second"):
         token.write_text(text + "\n")
