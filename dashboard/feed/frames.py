@@ -1,5 +1,6 @@
 """From series to a panel's frame: legends, order, one column a series. Pure."""
 
+import contextlib
 import re
 from collections.abc import Sequence
 from functools import lru_cache
@@ -11,6 +12,7 @@ from dashboard.feed.answer import Answer, Asked
 from dashboard.feed.ranges import Known
 from dashboard.feed.window import Grid
 
+_DIGITS = re.compile(r"(\d{1,18})")  # a label may hold thousands of them
 _HOLE = re.compile(r"\{([a-zA-Z_][a-zA-Z0-9_]*)\}")
 
 
@@ -22,8 +24,8 @@ def answer(parts: Sequence[tuple[str, str, Known]]) -> Answer:
     for legend, _, known in parts:
         if not known.labels:
             continue
-        names = [_named(legend, series) for series in known.labels]
-        order = sorted(range(len(names)), key=lambda row, names=names: natural(names[row]))  # type: ignore[misc]  # bound now
+        names = _named(legend, known.labels)
+        order = _order(names)
         columns += [names[row] for row in order]
         labels += [known.labels[row] for row in order]
         values = known.values if order == list(range(len(order))) else known.values[order]
@@ -47,10 +49,22 @@ def answer(parts: Sequence[tuple[str, str, Known]]) -> Answer:
 def natural(text: str) -> list[tuple[int, int, str]]:
     """Sort key in which 2 stands before 10."""
     return [
-        (0, int(piece), "") if piece.isdigit() else (1, 0, piece)
-        for piece in re.split(r"(\d+)", text)
-        if piece
+        (0, int(piece), "") if piece.isdecimal() else (1, 0, piece) for piece in _DIGITS.split(text) if piece
     ]
+
+
+def _order(names: list[str]) -> list[int]:
+    """Rows in natural order."""
+    if len(names) == 1:
+        return [0]
+    heads = [name.rstrip("0123456789") for name in names]
+    if len(set(heads)) == 1:  # one word and a number: the number alone tells
+        cut = len(heads[0])
+        with contextlib.suppress(ValueError):
+            numbers = [int(name[cut:]) for name in names]
+            return sorted(range(len(names)), key=numbers.__getitem__)
+    keys = [natural(name) for name in names]
+    return sorted(range(len(names)), key=keys.__getitem__)
 
 
 @lru_cache(64)
@@ -59,13 +73,26 @@ def _index(grid: Grid) -> pd.DatetimeIndex:
     return pd.DatetimeIndex(np.arange(grid.start, grid.end + 1, grid.step).astype("datetime64[s]"), tz="UTC")
 
 
-def _named(legend: str, labels: dict[str, str]) -> str:
-    text = _HOLE.sub(lambda hole: labels.get(hole[1], ""), legend)
-    return re.sub(r"\s+", " ", text).strip() or labels.get("__name__", "value")
+def _named(legend: str, labels: Sequence[dict[str, str]]) -> list[str]:
+    """The legend of each series, its {label} holes filled."""
+    pieces = _HOLE.split(legend)  # text, label, text, …
+    if len(pieces) == 3 and not pieces[0].strip() and not pieces[2].strip():
+        texts = [series.get(pieces[1], "") for series in labels]
+    else:
+        texts = [
+            "".join([series.get(piece, "") if at % 2 else piece for at, piece in enumerate(pieces)])
+            for series in labels
+        ]
+    return [
+        " ".join(text.split()) or series.get("__name__", "value")
+        for text, series in zip(texts, labels, strict=True)
+    ]
 
 
 def _unique(names: list[str], labels: list[dict[str, str]]) -> list[str]:
     """Tell apart series with the same legend by the labels in which they differ, and by a number where they do not."""
+    if len(set(names)) == len(names):
+        return names
     groups: dict[str, list[int]] = {}
     for at, name in enumerate(names):
         groups.setdefault(name, []).append(at)

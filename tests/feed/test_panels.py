@@ -10,7 +10,9 @@ import pytest
 from dashboard import catalogue
 from dashboard.catalogue.spec import Panel, Series
 from dashboard.catalogue.units import NUMBER
-from dashboard.feed import Answer, Feed, Window
+from dashboard.feed import Answer, Feed, Window, frames
+from dashboard.feed.ranges import Known
+from dashboard.feed.window import Grid
 from tests.feed import history
 
 WINDOW = Window("now-1h")
@@ -251,6 +253,23 @@ def test_legends_that_are_alike_are_told_apart(past, feed_at):
     )
     assert frame.columns.is_unique
     assert "expert 0 (layer=1)" in frame.columns
+
+
+@pytest.mark.parametrize(
+    ("names", "ordered"),
+    [
+        (["expert 10", "expert 2", "expert 1"], ["expert 1", "expert 2", "expert 10"]),
+        (["10", "a", "9"], ["9", "10", "a"]),
+        (["gpu 10 host a", "gpu 9 host b"], ["gpu 9 host b", "gpu 10 host a"]),
+        (["x²", "x" + "9" * 5000, "x1"], ["x1", "x" + "9" * 5000, "x²"]),
+    ],
+)
+def test_series_stand_in_the_order_a_person_counts(names, ordered):
+    """Label values come from outside: neither ² nor five thousand digits are a number to Python."""
+    series = tuple({"name": name} for name in names)
+    known = Known(Grid(0, 60, 60), series, np.zeros((len(names), 2)))
+    frame = frames.answer([("{name}", "q", known)]).frame
+    assert list(frame.columns) == ordered
 
 
 def test_the_feed_counts_itself_under_the_catalogues_names(past, feed_at):
