@@ -67,7 +67,7 @@ class Panel:
     thresholds: tuple[tuple[float, str], ...] = ()  # (value, what it means)
     empty: str = ""  # what an empty answer means, in words
     floor_zero: bool = False  # the axis starts at 0: shares, counts, bytes
-    exemplars: bool = False  # of a histogram whose requests carry trace ids: those are drawn as dots that open the trace
+    exemplars: bool = False  # requests of this histogram carry trace ids, drawn as dots that open the trace
 
     def __post_init__(self) -> None:
         """Refuse a panel nobody could link to."""
