@@ -43,6 +43,7 @@ generate:  ## rewrite what is generated: deploy/, docs/metrics.md, the settings 
 	.venv/bin/moe-dashboard export rules -o deploy/prometheus
 	.venv/bin/moe-dashboard export alertmanager -o deploy/alertmanager
 	.venv/bin/moe-dashboard export grafana -o deploy/grafana
+	.venv/bin/moe-dashboard export kubernetes -o deploy/kubernetes
 	.venv/bin/moe-dashboard export metrics -o docs
 	$(python) -m tests.readme
 

@@ -5,6 +5,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from dashboard.export import kubernetes
 from dashboard.export.alertmanager import alertmanager
 from dashboard.export.grafana import grafana
 from dashboard.export.metrics import metrics
@@ -17,6 +18,14 @@ WHAT: dict[str, Documents] = {
     "rules": {"rules.yml": rules, "prometheus.yml": prometheus},
     "alertmanager": {"alertmanager.yml": lambda _: alertmanager()},
     "grafana": {"moe-router.json": grafana},
+    "kubernetes": {
+        "kustomization.yaml": lambda _: kubernetes.kustomization(),
+        "configmap.yaml": kubernetes.configmap,
+        "persistentvolumeclaim.yaml": lambda _: kubernetes.persistentvolumeclaim(),
+        "service.yaml": lambda _: kubernetes.service(),
+        "deployment.yaml": lambda _: kubernetes.deployment(),
+        "servicemonitor.yaml": lambda _: kubernetes.servicemonitor(),
+    },
     "metrics": {"metrics.md": lambda _: metrics()},
 }
 

@@ -14,6 +14,7 @@ FOLDERS = {
     "rules": services.ROOT / "deploy" / "prometheus",
     "alertmanager": services.ROOT / "deploy" / "alertmanager",
     "grafana": services.ROOT / "deploy" / "grafana",
+    "kubernetes": services.ROOT / "deploy" / "kubernetes",
     "metrics": services.ROOT / "docs",
 }
 
