@@ -11,11 +11,13 @@ import streamlit as st
 import structlog
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
+from starlette.middleware import Middleware
 from streamlit import runtime
 
 from dashboard import journal
 from dashboard import settings as configuration
 from dashboard.catalogue.monitoring import SESSIONS
+from dashboard.headers import SafetyHeaders
 from dashboard.health import routes
 from dashboard.settings import Settings
 from dashboard.shell import assets
@@ -53,6 +55,7 @@ def app(sources: Sources) -> st.App:
     return st.App(
         Path(__file__).with_name("sitemap.py"),
         routes=[*routes(sources.health, sources.registry), *assets.routes(entry.url for entry in ENTRIES)],
+        middleware=[Middleware(SafetyHeaders, documents=[assets.empty_page()])],
         lifespan=lifespan,
         on_script_error=_logged,
     )

@@ -46,7 +46,8 @@ def _version() -> str:
 
 
 @lru_cache
-def _empty_page() -> str:
+def empty_page() -> str:
+    """Streamlit's page, told where the server is."""
     html = (Path(streamlit.__file__).parent / "static" / "index.html").read_text(encoding="utf-8")
     here = "const here = new URL('.', location.href).href; window.__streamlit = {BACKEND_BASE_URL: here, MAIN_PAGE_BASE_URL: here};"
     early = "".join(  # fetched while the page is still starting, not one after the other when the first figure comes
@@ -57,7 +58,7 @@ def _empty_page() -> str:
 
 
 def _page(_: Request) -> Response:
-    return Response(_empty_page(), media_type="text/html", headers={"Cache-Control": "no-cache"})
+    return Response(empty_page(), media_type="text/html", headers={"Cache-Control": "no-cache"})
 
 
 @lru_cache
