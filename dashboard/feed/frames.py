@@ -8,7 +8,7 @@ from functools import lru_cache
 import numpy as np
 import pandas as pd
 
-from dashboard.feed.answer import Answer, Asked
+from dashboard.feed.answer import Answer, Asked, no_frame
 from dashboard.feed.ranges import Known
 from dashboard.feed.window import Grid
 
@@ -29,9 +29,15 @@ def answer(parts: Sequence[tuple[str, str, Known]]) -> Answer:
         columns += [names[row] for row in order]
         labels += [known.labels[row] for row in order]
         values = known.values if order == list(range(len(order))) else known.values[order]
-        pieces.append(pd.DataFrame(values.T, index=_index(known.grid), copy=False))
-    frame = pieces[0] if len(pieces) == 1 else pd.concat(pieces, axis=1) if pieces else Answer().frame
-    frame.columns = pd.Index(_unique(columns, labels), dtype=object)
+        pieces.append((values.T, _index(known.grid)))
+    named = pd.Index(_unique(columns, labels), dtype=object)
+    if len(pieces) == 1:
+        frame = pd.DataFrame(*pieces[0], named, copy=False)
+    elif pieces:
+        frame = pd.concat([pd.DataFrame(*piece, copy=False) for piece in pieces], axis=1)
+        frame.columns = named
+    else:
+        frame = no_frame()
     looks = [known.looked_at for _, _, known in parts]
     return Answer(
         frame=frame,

@@ -65,8 +65,8 @@ class Known:
 
     @property
     def size_bytes(self) -> int:
-        """What keeping it costs, about."""
-        return self.values.nbytes + 400 * len(self.labels)
+        """What keeping it costs, about; an empty answer too, since anybody may ask for anything by the URL."""
+        return self.values.nbytes + 400 * len(self.labels) + 1000
 
 
 @dataclass(slots=True)
@@ -92,6 +92,7 @@ class Ranges:
         self._refresh_seconds = refresh_seconds
         self._settle_seconds = settle_seconds
         self._memory_bytes = memory_bytes
+        self._kept_bytes = 0
         self._guard = threading.Lock()
         self._slots: OrderedDict[tuple[str, int, int, int | None], _Slot] = OrderedDict()
         self._threads = ThreadPoolExecutor(workers, thread_name_prefix="feed")
@@ -214,11 +215,13 @@ class Ranges:
     def _settle(self, question: Question, known: Known | None, why: Unavailable | None) -> None:
         with self._guard:
             slot = self._slots[question.key]  # a pending slot is never dropped
+            before = slot.known.size_bytes if slot.known is not None else 0
             if known is not None:
                 slot.known, slot.failed_at = known, None
             else:
                 slot.known = replace(slot.known or Known(question.grid), unavailable=why)
                 slot.failed_at = self._source.clock()
+            self._kept_bytes += slot.known.size_bytes - before
             pending, slot.pending = slot.pending, None
             result = slot.known
             self._drop_oldest()
@@ -237,12 +240,13 @@ class Ranges:
                 pending.set_exception(why)
 
     def _drop_oldest(self) -> None:
-        total = sum(slot.known.size_bytes for slot in self._slots.values() if slot.known is not None)
+        if self._kept_bytes <= self._memory_bytes:
+            return
         for key, slot in list(self._slots.items())[:-1]:
-            if total <= self._memory_bytes:
+            if self._kept_bytes <= self._memory_bytes:
                 return
             if slot.pending is None and slot.known is not None:
-                total -= slot.known.size_bytes
+                self._kept_bytes -= slot.known.size_bytes
                 del self._slots[key]
 
 

@@ -213,6 +213,10 @@ def test_memory_is_bounded(past, feed_at):
     kept = sum(slot.known.size_bytes for slot in ranges._slots.values() if slot.known)
     assert kept <= 200_000
     assert len(ranges._slots) < 60
+    for batch in range(3):  # nothing is known of them, and that is kept too
+        feed.panels([panel(*(f"no_such_metric_{batch}_{i}" for i in range(100)))], WINDOW)
+    assert sum(slot.known.size_bytes for slot in ranges._slots.values() if slot.known) == ranges._kept_bytes
+    assert len(ranges._slots) <= 200
 
 
 def test_a_clock_an_hour_off_is_said_and_the_windows_end_at_the_time_of_prometheus(
