@@ -2,9 +2,11 @@
 
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 
 _PLAIN = re.compile(r"\s*([a-zA-Z_:][a-zA-Z0-9_:]*)\s*(\{[^{}]*\})?\s*")
 _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|\'(?:[^\'\\]|\\.)*\'|[a-zA-Z_:][a-zA-Z0-9_:]*')
+_PART = re.compile(r"_(bucket|sum|count)$")
 _SPECIAL = re.compile(r"([\\.+*?()|\[\]{}^$])")
 
 
@@ -46,9 +48,14 @@ def together(names: Iterable[str], matchers: str) -> str:
 
 def names(promql: str, known: Iterable[str]) -> set[str]:
     """Which of the known names stand in the query as a metric, `_bucket`, `_sum` and `_count` included."""
+    stems = _stems(promql)
+    return {name for name in known if name in stems}
+
+
+@lru_cache(1024)  # the catalogue's queries come again at every refresh
+def _stems(promql: str) -> frozenset[str]:
     words = {word for word in _TOKEN.findall(promql) if word[0] not in "\"'"}
-    stems = words | {re.sub(r"_(bucket|sum|count)$", "", word) for word in words}
-    return stems & set(known)
+    return frozenset(words | {_PART.sub("", word) for word in words})
 
 
 def _literal(text: str | None) -> str:
