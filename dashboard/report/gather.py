@@ -4,9 +4,10 @@ A source that is off is part of what was found, as `Unavailable` or None beside 
 """
 
 import time
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 from collectors.logs import LogLine, files, tail
@@ -19,7 +20,7 @@ from dashboard.catalogue.spec import Panel
 from dashboard.feed import Answer, Evolution, ExpertLoads, Run, Window
 from dashboard.feed.feed import Feed
 from dashboard.sources import Sources
-from dashboard.store import Action, Note
+from dashboard.store import Action
 from dashboard.verdict.evolution import Standing, Verdict, judge
 
 LOOK_BACK = "30d"  # how far back a run is searched in Prometheus where no window is given
@@ -57,11 +58,24 @@ class Story:
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
-    """What people wrote and did, oldest first."""
+class Deed:
+    """Something that somebody wrote or did. `address` and `detail` are known from the audit log alone."""
 
-    notes: tuple[Note, ...] = ()
-    actions: tuple[Action, ...] = ()
+    at: float
+    who: str  # empty: the dashboard itself
+    action: str
+    subject: str
+    words: str
+    address: str = ""
+    detail: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What people wrote and did, oldest first. Without the audit log: notes and acknowledgements, which everybody sees."""
+
+    deeds: tuple[Deed, ...] = ()
+    audited: bool = True
     complete: bool = True
     unavailable: Unavailable | None = None
 
@@ -136,8 +150,10 @@ def of_run(
     )
 
 
-def of_range(sources: Sources, window: Window, *, clock: Callable[[], float] = time.time) -> IncidentFound:
-    """Everything between two times."""
+def of_range(
+    sources: Sources, window: Window, *, audit: bool = True, clock: Callable[[], float] = time.time
+) -> IncidentFound:
+    """Everything between two times; `audit` only for who may read the audit log."""
     feed = sources.feed
     start, end = window.bounds(feed.now())
     end = min(end, feed.now())
@@ -156,7 +172,7 @@ def of_range(sources: Sources, window: Window, *, clock: Callable[[], float] = t
         stories=stories,
         lines=_between(_events(sources, [run.run_id for run in runs]), start, end),
         benchmarks=_benchmarks(sources, start, end),
-        said=_said(sources, start, end),
+        said=_said(sources, start, end, audit=audit),
         unavailable=known.unavailable,
     )
 
@@ -241,15 +257,30 @@ def _benchmarks(sources: Sources, start: float, end: float) -> Benchmarked:
     return Benchmarked(tuple(found))
 
 
-def _said(sources: Sources, start: float, end: float) -> Said:
+def _said(sources: Sources, start: float, end: float, *, audit: bool) -> Said:
     try:
-        notes = sources.store.notes(start=start, end=end)
-        newest = sources.store.audit(limit=MOST_ACTIONS)
+        if audit:
+            newest = sources.store.audit(limit=MOST_ACTIONS, start=start, end=end)
+            return Said(tuple(map(_deed, reversed(newest))), complete=len(newest) < MOST_ACTIONS)
+        notes = [
+            Deed(one.at, one.who, "note", one.alert, one.text)
+            for one in sources.store.notes(start=start, end=end)
+        ]
+        taken = [
+            Deed(one.at, one.who, "acknowledge", one.alert, one.comment)
+            for one in sources.store.acknowledgements(ended=True)
+            if start <= one.at <= end
+        ]
     except Unavailable as why:
-        return Said(unavailable=why)
-    actions = tuple(action for action in reversed(newest) if start <= action.at <= end)
-    complete = len(newest) < MOST_ACTIONS or newest[-1].at < start
-    return Said(notes, actions, complete)
+        return Said(audited=audit, unavailable=why)
+    return Said(tuple(sorted((*notes, *taken), key=lambda deed: deed.at)), audited=False)
+
+
+def _deed(action: Action) -> Deed:
+    written = (str(action.detail[name]) for name in ("text", "comment", "note") if action.detail.get(name))
+    return Deed(
+        action.at, action.who, action.action, action.subject, next(written, ""), action.address, action.detail
+    )
 
 
 def _errors(sources: Sources, run_id: str, start: float, end: float) -> Lines:

@@ -14,7 +14,6 @@ from dashboard.report import parts
 from dashboard.report.document import Document
 from dashboard.report.gather import PANELS, IncidentFound
 from dashboard.report.tables import Table, utc
-from dashboard.store import Action
 
 ROWS = (evolution.FITNESS, evolution.DIVERSITY_CURVES, evolution.PACE)
 
@@ -72,34 +71,30 @@ def _people(document: Document, found: IncidentFound) -> None:
     if found.said.unavailable is not None:
         parts.unread(document, found.said.unavailable)
         return
-    if not found.said.actions:
+    said = found.said
+    if not said.audited:
+        document.say("Notes and acknowledgements; the audit log is for admins.", "soft")
+    if not said.deeds:
         document.say("Nobody wrote or did anything through the dashboard.")
         return
     rows = [
-        (parts.said(one.at), one.who or "the dashboard", one.action, one.subject, _words(one))
-        for one in found.said.actions
+        (parts.said(one.at), one.who or "the dashboard", one.action, one.subject, one.words, one.address)
+        for one in said.deeds
     ]
-    document.table(("UTC", "who", "what", "on", "words"), rows)
-    if not found.said.complete:
-        document.say("The audit log is longer than what was read: older actions are missing.", "warn")
-
-
-def _words(action: Action) -> str:
-    """What somebody wrote with it."""
-    return next(
-        (str(action.detail[name]) for name in ("text", "comment", "note") if action.detail.get(name)), ""
-    )
+    document.table(("UTC", "who", "what", "on", "words", "from"), rows)
+    if not said.complete:
+        document.say("There is more in the audit log: older actions are left out.", "warn")
 
 
 def _acts(found: IncidentFound) -> pd.DataFrame:
-    """The audit log of the stretch, notes among it, oldest first."""
+    """What people did, oldest first."""
     rows = [
-        {"time_utc": utc(one.at), "who": one.who, "action": one.action, "subject": one.subject,
-         "said": _words(one),
-         "detail": json.dumps(dict(one.detail), sort_keys=True, default=str)}
-        for one in found.said.actions
+        {"time_utc": utc(one.at), "who": one.who, "action": one.action, "subject": one.subject, "words": one.words,
+         "address": one.address, "detail": json.dumps(dict(one.detail), sort_keys=True, default=str)}
+        for one in found.said.deeds
     ]  # fmt: skip
-    return pd.DataFrame(rows, columns=["time_utc", "who", "action", "subject", "said", "detail"])
+    columns = ["time_utc", "who", "action", "subject", "words", "address", "detail"]
+    return pd.DataFrame(rows, columns=columns)
 
 
 def _runs(document: Document, found: IncidentFound) -> None:

@@ -4,8 +4,11 @@ import re
 
 import streamlit as st
 
+from dashboard import people
+from dashboard.people import Refused, Role
 from dashboard.report import gather, incident, tables
 from dashboard.report import run as run_report
+from dashboard.shell import person
 from dashboard.shell.look import Look
 
 
@@ -25,16 +28,26 @@ def of_run(look: Look) -> None:
 def of_window(look: Look) -> None:
     """Everything in the chosen window, for after an incident."""
     sources, window = look.sources, look.view.window
+    audit = _may_read_audit(look)
 
     def zipped() -> bytes:
-        found = gather.of_range(sources, window)
+        found = gather.of_range(sources, window, audit=audit)
         return tables.zipped(incident.page(found), incident.tables(found))
 
     st.download_button(
         "Report of this window", zipped, file_name="report.zip", mime="application/zip", key="report-window", on_click="ignore",
         icon=":material/description:",
-        help="Alerts, charts, logs, benchmark runs, notes and who did what in this window: one HTML file and its numbers as CSV.",
+        help="Alerts, charts, logs, benchmark runs and what people wrote in this window: one HTML file and its numbers as CSV.",
     )  # fmt: skip
+
+
+def _may_read_audit(look: Look) -> bool:
+    settings = look.sources.settings
+    try:
+        people.require(person.standing(look.sources), Role.ADMIN, settings, writes=False)
+    except Refused:
+        return False
+    return True
 
 
 def _file(run_id: str) -> str:

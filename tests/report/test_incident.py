@@ -81,6 +81,25 @@ def test_an_incident_full_of_hostile_text_opens_without_network_and_runs_nothing
     assert [*people.frame["action"]] == ["note", "acknowledge"]
 
 
+def test_who_may_not_read_the_audit_log_gets_what_everybody_sees(tmp_path, hostile, store):
+    store.note("f1", alert="ExpertDead", who="Ada", text="looking")
+    store.acknowledge("f1", alert="ExpertDead", who="Bo", comment="mine")
+    store.record(who="Cy", action="start benchmark", subject="reference-moe")
+    sources = Sources(hostile)
+    try:
+        found = gather.of_range(sources, Window("now-5m"), audit=False)
+        page = incident.page(found)
+    finally:
+        sources.feed.close()
+        sources.store.close()
+    assert [(one.who, one.action, one.words) for one in found.said.deeds] == [
+        ("Ada", "note", "looking"),
+        ("Bo", "acknowledge", "mine"),
+    ]
+    assert "the audit log is for admins" in page
+    assert "start benchmark" not in page
+
+
 def test_without_prometheus_nothing_is_called_quiet(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("MOE_DASHBOARD_RUNS_DIR", str(RUNS))
     monkeypatch.setenv("MOE_DASHBOARD_DATA_DIR", str(tmp_path))
