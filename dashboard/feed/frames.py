@@ -30,7 +30,7 @@ def answer(parts: Sequence[tuple[str, str, Known]]) -> Answer:
         labels += [known.labels[row] for row in order]
         values = known.values if order == list(range(len(order))) else known.values[order]
         pieces.append((values.T, _index(known.grid)))
-    named = pd.Index(_unique(columns, labels), dtype=object)
+    named = _columns(tuple(_unique(columns, labels)))
     if len(pieces) == 1:
         frame = pd.DataFrame(*pieces[0], named, copy=False)
     elif pieces:
@@ -77,6 +77,12 @@ def _order(names: list[str]) -> list[int]:
 def _index(grid: Grid) -> pd.DatetimeIndex:
     """The grid's times; one object for all frames on it."""
     return pd.DatetimeIndex(np.arange(grid.start, grid.end + 1, grid.step).astype("datetime64[s]"), tz="UTC")
+
+
+@lru_cache(256)
+def _columns(names: tuple[str, ...]) -> pd.Index:
+    """A frame's columns; a refresh seldom has other ones."""
+    return pd.Index(names, dtype=object)
 
 
 def _named(legend: str, labels: Sequence[dict[str, str]]) -> list[str]:
