@@ -6,6 +6,6 @@ page(
     title="Alerts",
     question="What is wrong now, since when, and who has it?",
     above=alerts.filters,
-    rows=[[alerts.now], [alerts.listed], [alert_history.history]],
+    rows=[[alerts.now], [alert_history.then], [alerts.listed], [alert_history.history]],
     tells=pipeline.EVERYTHING,
 )

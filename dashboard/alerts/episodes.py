@@ -83,25 +83,6 @@ def history(prometheus: Prometheus, start: float, end: float, *, matchers: str =
     return History(tuple(found), None if raw else STEP_SECONDS)
 
 
-def peak(prometheus: Prometheus, query: str, episode: Episode, now: float) -> float | None:
-    """The value furthest from zero that the rule's expression had in an episode; None where there is none.
-
-    Raises:
-        Unavailable: Prometheus cannot be asked, or refuses the expression.
-    """
-    end = episode.ended_at or now
-    step = max(1.0, round((end - episode.since) / 500))
-    matrix = prometheus.range(query, episode.since, end, step)
-    rows = [
-        i
-        for i, labels in enumerate(matrix.labels)
-        if all(episode.labels.get(name) == value for name, value in labels.items() if name != "__name__")
-    ]
-    values = matrix.values[rows]
-    values = values[np.isfinite(values)]
-    return float(values[np.argmax(np.abs(values))]) if values.size else None
-
-
 def _raw(prometheus: Prometheus, selector: str, start: float, end: float) -> list[RawSeries]:
     """Every sample, asked for in pieces that Prometheus can hold."""
     parts: dict[tuple[tuple[str, str], ...], list[RawSeries]] = {}

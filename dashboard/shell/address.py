@@ -1,7 +1,9 @@
 """Choices of one page that stand in its address: a filter, a chosen alert, two runs to compare. The address alone holds them."""
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Literal
+from zoneinfo import ZoneInfo
 
 import streamlit as st
 
@@ -61,3 +63,29 @@ def switch(label: str, name: str) -> bool:
     st.session_state[key] = held(name) == "1"
     st.toggle(label, key=key, on_change=lambda: hold(name, "1" if st.session_state[key] else ""))
     return held(name) == "1"
+
+
+def moment(label: str, name: str, zone: str, *, width: int = 220, why: str | None = None) -> float | None:
+    """A time of the viewer's clock as unix seconds; None where none is chosen. The address holds epoch milliseconds."""
+    key, viewer = f"address-{name}", ZoneInfo(zone)
+    chosen = at(name)
+    st.session_state[key] = (
+        None if chosen is None else datetime.fromtimestamp(chosen, viewer).replace(tzinfo=None, microsecond=0)
+    )
+
+    def keep() -> None:
+        typed = st.session_state[key]
+        hold(name, "" if typed is None else str(round(typed.replace(tzinfo=viewer).timestamp() * 1000)))
+
+    st.datetime_input(label, key=key, on_change=keep, step=60, width=width, help=why)
+    return chosen
+
+
+def at(name: str) -> float | None:
+    """The moment the address holds in unix seconds; None where it holds none, or nothing that is one."""
+    try:
+        seconds = int(held(name)) / 1000
+        datetime.fromtimestamp(seconds, ZoneInfo("UTC"))
+    except (ValueError, OverflowError, OSError):
+        return None
+    return seconds

@@ -12,10 +12,11 @@ from collectors.alertmanager import Matcher, Silence
 from collectors.unavailable import Unavailable
 from dashboard.alerts.entry import AlertList, Entry
 from dashboard.alerts.matchers import MatcherError, parse, written
+from dashboard.alerts.silencing import in_turn
 from dashboard.alerts.ticket import ticket
 from dashboard.catalogue.units import SECONDS
 from dashboard.people import Refused
-from dashboard.shell import links, person
+from dashboard.shell import alert_trace, links, person
 from dashboard.shell.look import Look
 from dashboard.shell.text import clock, is_link, plain, visible
 from dashboard.sources import Sources, current
@@ -34,6 +35,7 @@ def expander(entry: Entry, known: AlertList, look: Look) -> None:
     if not details.open:
         return
     with details:
+        alert_trace.draw(entry, look)
         _annotations(entry)
         _sources(entry)
         _problem(place)
@@ -254,8 +256,11 @@ def _silenced(alert: str, place: str, seconds: int) -> None:
 
     def make(who: Author, sources: Sources) -> None:
         start = time.time()
-        made = sources.alertmanagers[0].create_silence(
-            parse(text), starts_at=start, ends_at=start + seconds, created_by=who.name, comment=comment
+        made = in_turn(
+            sources.alertmanagers,
+            lambda replica: replica.create_silence(
+                parse(text), starts_at=start, ends_at=start + seconds, created_by=who.name, comment=comment
+            ),
         )
         sources.store.record(
             who=who,
@@ -273,11 +278,14 @@ def _silenced(alert: str, place: str, seconds: int) -> None:
 def _extended(silence: Silence, place: str) -> None:
     def extend(who: Author, sources: Sources) -> None:
         until = max(silence.ends_at, time.time()) + 7200
-        sources.alertmanagers[0].extend_silence(
-            silence,
-            ends_at=until,
-            created_by=silence.created_by or who.name,
-            comment=silence.comment or "extended",
+        in_turn(
+            sources.alertmanagers,
+            lambda replica: replica.extend_silence(
+                silence,
+                ends_at=until,
+                created_by=silence.created_by or who.name,
+                comment=silence.comment or "extended",
+            ),
         )
         sources.store.record(who=who, action="extend silence", subject=silence.id, ends_at=until)
 
@@ -286,7 +294,7 @@ def _extended(silence: Silence, place: str) -> None:
 
 def _expired(silence: Silence, place: str) -> None:
     def expire(who: Author, sources: Sources) -> None:
-        sources.alertmanagers[0].expire_silence(silence.id)
+        in_turn(sources.alertmanagers, lambda replica: replica.expire_silence(silence.id))
         sources.store.record(who=who, action="end silence", subject=silence.id)
 
     _kept(place, "end silence", expire, "The silence has ended.")

@@ -1,6 +1,8 @@
 """What fired before: every episode in the window with its beginning and end, who had it, and a timeline."""
 
 import time
+from collections import Counter
+from collections.abc import Mapping
 
 import pandas as pd
 import streamlit as st
@@ -12,8 +14,8 @@ from dashboard.alerts.episodes import history as read
 from dashboard.catalogue.units import SECONDS
 from dashboard.feed.source import Shared
 from dashboard.figures import episodes as figure
+from dashboard.shell import address, charts, states
 from dashboard.shell import alert_detail as detail
-from dashboard.shell import charts, states
 from dashboard.shell.look import Look
 from dashboard.shell.text import clock, visible
 from dashboard.store import Acknowledgement
@@ -22,8 +24,52 @@ FRESH_SECONDS = (
     15.0  # reading every sample of ALERTS costs more than a list: it is shared and looked at more seldom
 )
 MOST_ROWS = 1000
+AROUND_SECONDS = 600.0  # read before and after a moment: enough to see the evaluations on both sides of it
 
 _histories: Shared[History] = Shared(FRESH_SECONDS, time.time, most=32)
+
+
+def then(look: Look) -> None:
+    """What was pending or firing at the moment the address names; nothing where it names none."""
+    moment = address.at("at")
+    if moment is None:
+        return
+    charts.heading(f"At {clock(moment, look.view.zone)}", "What Prometheus recorded for that moment.")
+    prometheus: Prometheus | None = look.sources.prometheus
+    if prometheus is None:
+        states.empty("No Prometheus is configured, and it alone remembers what fired.")
+        return
+    if moment > look.sources.feed.now():
+        states.empty("This moment has not come yet.")
+        return
+    looked = _histories.get(
+        (id(prometheus), moment), lambda: _read(prometheus, moment - AROUND_SECONDS, moment + AROUND_SECONDS)
+    )
+    if looked.value is None:
+        if looked.unavailable is not None:
+            states.unavailable(looked.unavailable)
+        return
+    there = looked.value.at(moment)
+    if not there:
+        states.empty("No alert was pending or firing at that moment, as far as Prometheus recorded.")
+        return
+    st.dataframe(
+        pd.DataFrame([_as_it_was(episode, moment, look) for episode in there]),
+        hide_index=True,
+        alt=f"Alerts at {clock(moment, look.view.zone)}",
+    )
+
+
+def _as_it_was(episode: Episode, moment: float, look: Look) -> dict[str, str]:
+    fired = episode.fired_at is not None and episode.fired_at <= moment
+    return {
+        "alert": visible(episode.name),
+        "state": "firing" if fired else "pending",
+        "severity": visible(episode.labels.get("severity", "")),
+        "condition true": clock(episode.since, look.view.zone),
+        "by then for": SECONDS.format(float(round(moment - episode.since))),
+        "labels": visible(detail.words(episode.labels)),
+    }
 
 
 def history(look: Look) -> None:
@@ -57,8 +103,9 @@ def history(look: Look) -> None:
     )
     charts.show(drawn, key="alert-history", alt=f"{len(known.episodes)} episodes in the {window.label()}")
     taken = _taken(look)
+    often = Counter(episode.fingerprint for episode in known.episodes)
     st.dataframe(
-        pd.DataFrame([_row(episode, taken, look) for episode in known.episodes[:MOST_ROWS]]),
+        pd.DataFrame([_row(episode, often, taken, look) for episode in known.episodes[:MOST_ROWS]]),
         hide_index=True,
         alt="Episodes of alerts, newest first",
     )
@@ -78,7 +125,9 @@ def _taken(look: Look) -> tuple[Acknowledgement, ...]:
         return ()
 
 
-def _row(episode: Episode, taken: tuple[Acknowledgement, ...], look: Look) -> dict[str, str]:
+def _row(
+    episode: Episode, often: Mapping[str, int], taken: tuple[Acknowledgement, ...], look: Look
+) -> dict[str, str | int]:
     until = look.now if episode.ended_at is None else episode.ended_at
     owners = [
         one.who
@@ -92,6 +141,7 @@ def _row(episode: Episode, taken: tuple[Acknowledgement, ...], look: Look) -> di
         "fired": "never" if episode.fired_at is None else clock(episode.fired_at, look.view.zone),
         "ended": "goes on" if episode.ended_at is None else clock(episode.ended_at, look.view.zone),
         "fired for": SECONDS.format(float(round(fired))) if fired is not None else "",
+        "times in window": often[episode.fingerprint],
         "who had it": visible(", ".join(dict.fromkeys(owners))),
         "labels": visible(detail.words(episode.labels)),
     }

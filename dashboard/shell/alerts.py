@@ -8,8 +8,9 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 import streamlit as st
 
+from collectors.alertmanager import Matcher
 from dashboard.alerts.entry import STATES, AlertList, Entry, Finding
-from dashboard.alerts.matchers import MatcherError
+from dashboard.alerts.matchers import MatcherError, parse, written
 from dashboard.catalogue.units import NUMBER
 from dashboard.shell import address, links, runbooks, states
 from dashboard.shell import alert_detail as detail
@@ -36,13 +37,16 @@ LEVELS = {
 }
 
 
-def filters(_: View) -> None:
-    """An expression over labels or plain words, a state, a severity, and two one-click filters; the address holds them."""
+def filters(view: View) -> None:
+    """An expression over labels or plain words, a state, a severity, two one-click filters, a moment; the address holds them."""
     with st.container(horizontal=True, vertical_alignment="bottom"):
         address.text("Filter", "q", placeholder='words, or severity="critical", run_id=~"r.*"', width=340)
         address.select("State", {"": "every state"} | {state: state for state in STATES}, "state", width=160)
         address.select(
             "Severity", {"": "every severity"} | {name: name for name in SEVERITIES}, "severity", width=160
+        )
+        address.moment(
+            "What was there at", "at", view.zone, why="Shows what was pending or firing at that time as well."
         )
         address.switch("Not silenced", "unsilenced")
         address.switch("Not acknowledged", "unowned")
@@ -185,7 +189,7 @@ def _card(entry: Entry, known: AlertList, look: Look) -> None:
             or "This alert has no summary."
         )
         st.markdown(plain(summary))
-        st.caption(plain(detail.words(entry.labels)))
+        _labels(entry)
         if entry.note:
             st.caption(plain(entry.note))
         if entry.acknowledgement is not None:
@@ -196,6 +200,38 @@ def _card(entry: Entry, known: AlertList, look: Look) -> None:
                 )
             )
         detail.expander(entry, known, look)
+
+
+def _labels(entry: Entry) -> None:
+    """Its labels; a click on one narrows the list to alerts that have it too."""
+    labels = [(name, value) for name, value in sorted(entry.labels.items()) if name != "alertname"]
+    if not labels:
+        return
+    key = f"labels-{entry.fingerprint}"
+    st.pills(
+        "Labels",
+        range(len(labels)),
+        format_func=lambda i: plain("=".join(labels[i]), 200),
+        key=key,
+        on_change=lambda: _narrowed(key, labels),
+        label_visibility="collapsed",
+    )
+    if st.session_state.pop("narrowed", False):
+        st.rerun()  # the filter stands outside of what refreshes by itself
+
+
+def _narrowed(key: str, labels: Sequence[tuple[str, str]]) -> None:
+    """Add the chosen label to the filter; words cannot stand beside matchers and make way for it."""
+    chosen = st.session_state[key]
+    st.session_state[key] = None
+    if chosen is None:
+        return
+    try:
+        before = parse(address.held("q"))
+    except MatcherError:
+        before = ()
+    st.session_state["q"] = written(dict.fromkeys([*before, Matcher(*labels[chosen])]))
+    st.session_state["narrowed"] = True
 
 
 def _badge(word: str, signs: Mapping[str, tuple[str, str]]) -> None:

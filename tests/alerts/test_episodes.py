@@ -7,7 +7,8 @@ import pytest
 
 from collectors.prometheus import Prometheus
 from collectors.prometheus.answers import RawSeries
-from dashboard.alerts.episodes import _episodes, history, peak
+from dashboard.alerts import trace
+from dashboard.alerts.episodes import _episodes, history
 from tests import services
 
 LABELS = {"__name__": "ALERTS_FOR_STATE", "alertname": "A", "run_id": "r1"}
@@ -67,11 +68,13 @@ def test_history_is_read_from_a_real_prometheus(tmp_path_factory, hours, past_pr
 
 
 @pytest.mark.services
-def test_the_peak_of_an_episode_is_the_expression_s(past_prometheus):
+def test_the_worst_value_of_an_episode_is_the_expression_s(past_prometheus):
     client, now = past_prometheus
     [episode] = history(client, now - 3600, now).episodes
-    assert peak(client, 'x{run_id="r1"} > 1', episode, now) == 7.0
-    assert peak(client, "missing > 1", episode, now) is None
+    found = trace.read(client, 'x{run_id="r1"} > 1', episode.labels, episode.since, episode.ended_at)
+    assert found.measured.worst(found.values) == 7.0
+    nothing = trace.read(client, "missing > 1", episode.labels, episode.since, now)
+    assert nothing.measured.worst(nothing.values) is None
 
 
 @pytest.fixture(scope="module")

@@ -33,7 +33,8 @@ def test_pending_and_firing_alerts_are_listed_with_value_labels_and_age(open_pag
     assert shown["Pending"] == "1"
     assert "Low population diversity: r1" in text
     assert "value 0.04" in text
-    assert "run_id=r1" in text
+    labels = [option.content for group in app.get("button_group") for option in group.proto.options]
+    assert "run_id=r1" in map(unescaped, labels)
     links = [link.proto for link in app.get("page_link")]
     assert any(
         "alert=LowPopulationDiversity" in link.query_string and "run_id=r1" in link.query_string
@@ -156,3 +157,52 @@ def test_what_fired_before_is_listed_with_its_beginning(open_page, router):
     assert set(table["alert"]) == {"LowPopulationDiversity", "HighInferenceLatency"}
     assert table.set_index("alert").loc["HighInferenceLatency", "fired"] == "never"
     assert set(table["ended"]) == {"goes on"}
+
+
+def test_a_click_on_a_label_adds_a_matcher_to_the_filter(open_page, router):
+    app = open_page("alerts", query={"q": 'alertname!="Nothing"'}, prometheus_url=router.url)
+    place = entry("LowPopulationDiversity").fingerprint
+    pills = next(group for group in app.get("button_group") if group.key == f"labels-{place}")
+    names = [unescaped(option.content) for option in pills.proto.options]
+    assert "run_id=r1" in names
+    app = pills.set_value(names.index("run_id=r1")).run()
+    text = words(app)
+    assert app.text_input(key="q").value == '{alertname!="Nothing", run_id="r1"}'
+    assert "**LowPopulationDiversity**" in text
+    assert "**HighInferenceLatency**" not in text
+
+
+def test_details_show_the_value_since_it_began_and_the_line_it_crossed(open_page, router):
+    app = open_page("alerts", prometheus_url=router.url)
+    text = words(details(app, entry("LowPopulationDiversity").fingerprint))
+    assert "now 0.04 · worst since it began 0.04 at" in text
+    assert "alerts when < 0.1" in text
+
+
+def test_what_it_looked_like_at_a_moment_is_what_prometheus_recorded_then(open_page, router):
+    known = open_page("alerts", prometheus_url=router.url).dataframe[-1].value
+    assert len(known) == 2
+    moment = entry("HighInferenceLatency").since + 1
+    services.wait_until(lambda: time.time() > moment + 1, 5)
+    app = open_page("alerts", query={"at": f"{moment * 1000:.0f}"}, prometheus_url=router.url)
+    then = app.dataframe[0].value.set_index("alert")
+    assert then.loc["HighInferenceLatency", "state"] == "pending"
+    before = open_page("alerts", query={"at": f"{(moment - 3600) * 1000:.0f}"}, prometheus_url=router.url)
+    assert "No alert was pending or firing at that moment" in words(before)
+    after = open_page("alerts", query={"at": f"{(moment + 3600) * 1000:.0f}"}, prometheus_url=router.url)
+    assert "has not come yet" in words(after)
+    nonsense = open_page("alerts", query={"at": "03:12"}, prometheus_url=router.url)
+    assert not nonsense.exception
+
+
+def test_a_silence_is_made_by_the_replica_that_answers(open_page, router, alertmanager):
+    app = open_page(
+        "alerts", prometheus_url=router.url, alertmanager_url=("http://127.0.0.1:9", alertmanager.url)
+    )
+    place = entry("LowPopulationDiversity").fingerprint
+    app = details(app, place)
+    app.text_input(key=f"person-{place}").input("Grace")
+    app.text_input(key=f"silence-comment-{place}").input("second replica")
+    app.button(key=f"silence-{place}").click().run()
+    assert "Silenced." in words(app)
+    assert "second replica" in {silence["comment"] for silence in alertmanager.get("/api/v2/silences")}
