@@ -145,7 +145,7 @@ WRITING = {
     "acknowledge", "release", "note", "tick", "untick", "record",
     "create_silence", "extend_silence", "expire_silence", "start", "cancel",
 }  # fmt: skip
-OWNERS = {"store", "alertmanagers", "benchmarks"}
+OWNERS = {"store", "benchmarks"}  # words like start and record are others' too
 
 
 def _writes(node: ast.AST) -> set[str]:
@@ -156,7 +156,10 @@ def _writes(node: ast.AST) -> set[str]:
         if isinstance(call, ast.Call)
         and isinstance(call.func, ast.Attribute)
         and call.func.attr in WRITING
-        and OWNERS & {part.attr for part in ast.walk(call.func) if isinstance(part, ast.Attribute)}
+        and (
+            call.func.attr.endswith("_silence")
+            or OWNERS & {part.attr for part in ast.walk(call.func) if isinstance(part, ast.Attribute)}
+        )
     }
 
 
@@ -172,7 +175,7 @@ def test_everything_that_writes_goes_through_the_gate():
             if written == {"record"} and "Author" in gates:
                 continue  # it is handed what only the gate gives
             assert not written or gates & {"author", "_kept"}, f"{path.name}: {ast.unparse(function)[:80]}"
-    assert found == WRITING - set(), "a way to write is no longer looked for"
+    assert found == WRITING, "a way to write is no longer looked for"
     assert "person.author" in inspect.getsource(
         __import__("dashboard.shell.alert_detail", fromlist=["_"])._kept
     )

@@ -56,6 +56,7 @@ MAIN: dict[str, Found] = {
     "/hardware": drawn(3),
     "/benchmark": rows(1),  # one a measured size, of a benchmark that `FIRST` starts
     "/health-checks": said(r"(?i)prometheus"),
+    "/audit": said(r"\d+ lines between the chosen times"),
 }
 
 
