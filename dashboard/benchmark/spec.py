@@ -95,7 +95,9 @@ SKEWS = ("uniform", "zipf", "one-hot")
 def cells(
     profile: str, kind: DeviceKind, *, half_precision: bool, sequence: int | None = None
 ) -> tuple[Cell, ...]:
-    """The standard axes: batch × sequence × dtype, and routing skew in the full profile.
+    """The standard axes: batch × sequence × dtype; in the full profile also routing skew and, on a GPU, torch.compile.
+
+    Only the smallest and the largest sizes are compiled, each anew in every launch, in the dtype models are served in.
 
     Args:
         half_precision: measure bfloat16 too; on a CPU without bfloat16 units it would be emulated.
@@ -108,13 +110,26 @@ def cells(
     if half_precision and profile != "quick":
         dtypes = ("bfloat16", "float32") if kind == "cuda" else ("float32", "bfloat16")
     skews = SKEWS if profile == "full" else SKEWS[:1]
-    return tuple(
+    plain = tuple(
         Cell({"batch": batch, "sequence": length, "dtype": dtype, "skew": skew})
         for dtype in dtypes
         for skew in skews
         for length in sequences
         for batch in batches
     )
+    if not (kind == "cuda" and profile == "full" and half_precision):
+        return plain
+    corners = dict.fromkeys((batch, length) for length in _ends(sequences) for batch in _ends(batches))
+    return plain + tuple(
+        Cell(
+            {"batch": batch, "sequence": length, "dtype": "bfloat16", "skew": SKEWS[0], "compile": "inductor"}
+        )
+        for batch, length in corners
+    )
+
+
+def _ends(sizes: tuple[int, ...]) -> tuple[int, int]:
+    return sizes[0], sizes[-1]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

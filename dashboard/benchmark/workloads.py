@@ -159,8 +159,14 @@ def _workload(
     distinct = int((load > 0).sum())
     element = first.element_size()
     path = layer.choose(tokens)
+    backend = str(cell.params.get("compile", "no"))
+    forward = layer.forward
+    if (
+        backend != "no"
+    ):  # a graph break is an error: the cell fails and says where. Compile time is in the first call
+        forward = torch.compile(layer.forward, fullgraph=True, dynamic=False, backend=backend)
     return Workload(
-        call=torch.inference_mode()(layer.forward),
+        call=torch.inference_mode()(forward),
         make_input=make_input,
         samples=batch,
         tokens=tokens,
@@ -178,6 +184,7 @@ def _workload(
             "top_k": shape.top_k,
             "parameters": shape.parameters(),
             "path": path,
+            "compile": backend,
             "grouped_mm": grouped_mm_runs(dtype, shape),
             "kernels": _KERNELS_GROUPED if path == "grouped" else None,
             "experts_used": distinct,

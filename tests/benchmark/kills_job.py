@@ -13,6 +13,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -98,14 +99,15 @@ def main() -> int:
     dice = random.Random(asked.seed)
     turns: list[Turn] = []
     lies: list[str] = []
-    for first in range(0, asked.kills, ROOM_TURNS):
-        with tempfile.TemporaryDirectory(prefix="moe-kills-") as folder, opened(Path(folder)) as room:
-            for number in range(first, min(first + ROOM_TURNS, asked.kills)):
-                try:
-                    turns.append(random_kill(room, dice))
-                except AssertionError as why:
-                    lies.append(f"turn {number}: {why}")
-        print(f"{first + ROOM_TURNS} turns, {len(lies)} lies", file=sys.stderr, flush=True)
+    with suppress(KeyboardInterrupt):  # what was counted until then is a result, too
+        for first in range(0, asked.kills, ROOM_TURNS):
+            with tempfile.TemporaryDirectory(prefix="moe-kills-") as folder, opened(Path(folder)) as room:
+                for number in range(first, min(first + ROOM_TURNS, asked.kills)):
+                    try:
+                        turns.append(random_kill(room, dice))
+                    except AssertionError as why:
+                        lies.append(f"turn {number}: {why}")
+            print(f"{len(turns) + len(lies)} turns, {len(lies)} lies", file=sys.stderr, flush=True)
     print(table(turns))
     print(f"\n{len(turns) + len(lies)} turns, {len(lies)} lies about a state or processes left.")
     print("\n".join(lies))

@@ -117,6 +117,22 @@ def test_the_target_checks_itself(dtype: str):
     assert not workload.error(inputs, broken) <= workload.error_limit
 
 
+def test_the_layer_compiles_whole_in_bfloat16_and_says_the_same():
+    """One graph: a sync or a shape that depends on data would raise. The backend that needs no compiler proves that."""
+    cell = Cell({"batch": 2, "sequence": 8, "dtype": "bfloat16", "skew": "uniform", "compile": "aot_eager"})
+    workload = target(cell, "cpu", {})
+    assert (workload.details["compile"], workload.details["path"]) == ("aot_eager", "grouped")
+    inputs = workload.make_input(3)
+    assert workload.error is not None
+    assert workload.error(inputs, workload.call(inputs)) <= workload.error_limit
+
+
+def test_a_path_that_waits_for_the_device_does_not_compile_whole():
+    layer = ReferenceMoE(Shape(model_size=16, expert_size=16, experts=4, top_k=2), path="loop")
+    with pytest.raises(Exception, match="data-dependent expression"):
+        torch.compile(layer, fullgraph=True, backend="eager")(torch.randn(8, 16))
+
+
 def test_an_unknown_dtype_is_skipped_with_its_name():
     with pytest.raises(Skip, match="float7"):
         target(Cell({"batch": 2, "sequence": 8, "dtype": "float7"}), "cpu", {})
