@@ -98,6 +98,7 @@ def test_the_loop_is_instrumented_in_five_marked_lines():
     [
         ["--freeze-expert", "8"],
         ["--population", "1"],
+        ["--train-every", "0"],
         ["--experts", "2", "--freeze-expert", "0", "--freeze-expert", "1"],
     ],
 )
