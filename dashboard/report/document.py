@@ -37,7 +37,7 @@ p { margin: .4rem 0; } .soft, figcaption { color: var(--soft); } .good { color: 
 .bad { color: var(--bad); } .banner { border-left: 4px solid var(--mark); padding: .4rem 1rem; margin: 1rem 0; font-size: 1.05rem; }
 .scroll { overflow-x: auto; } table { border-collapse: collapse; font-variant-numeric: tabular-nums; margin: .5rem 0; }
 th, td { border-bottom: 1px solid var(--line); padding: .25rem .6rem; text-align: left; vertical-align: top; }
-td { white-space: pre-wrap; min-width: 4rem; } pre { white-space: pre-wrap; background: rgba(128,128,128,.1); padding: .6rem; margin: .4rem 0; }
+th { white-space: nowrap; } td { white-space: pre-wrap; } pre { white-space: pre-wrap; background: rgba(128,128,128,.1); padding: .6rem; margin: .4rem 0; }
 figure { margin: .8rem 0; break-inside: avoid; } details { margin: .6rem 0; } summary { cursor: pointer; }
 @media print { body { margin: 0; max-width: none; } h2, h3 { break-after: avoid; } tr { break-inside: avoid; } .modebar { display: none; } }
 """

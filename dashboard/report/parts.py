@@ -11,6 +11,7 @@ import pandas as pd
 from collectors.logs import LogLine
 from collectors.unavailable import Unavailable
 from dashboard.alerts.episodes import Episode, History
+from dashboard.catalogue import BY_NAME
 from dashboard.catalogue.spec import Curves
 from dashboard.catalogue.units import SAMPLES_PER_SECOND, SECONDS, Unit
 from dashboard.feed import Asked, Evolution, thin
@@ -79,9 +80,9 @@ def points(evolution: Evolution, name: str) -> Table:
         "segment": frame["segment"],
         "source": frame["source"],
     }
-    return Table(
-        name, pd.DataFrame(columns), {"run": run.run_id if run else None, "coverage": evolution.coverage}
-    )
+    units = {column: BY_NAME[column].unit.name for column in frame.columns if column in BY_NAME}
+    about = {"run": run.run_id if run else None, "coverage": evolution.coverage, "units": units}
+    return Table(name, pd.DataFrame(columns), about)
 
 
 def marks(history: History | None, benchmarks: Benchmarked, end: float) -> list[Mark]:

@@ -50,6 +50,7 @@ def test_a_run_from_the_runs_directory_alone(tmp_path, monkeypatch, capsys):
         assert word in text, word
     about, points = rows((tmp_path / "csv" / "evolution.csv").read_text(encoding="utf-8"))
     assert (about["run"], about["times"], len(points)) == ("healthy", "UTC", 150)
+    assert about["units"]["evolution_generation_duration_seconds"] == "seconds"
     assert points[0]["time_utc"] == "2026-11-23T22:26:39.528747Z"
     assert float(points[-1]["evolution_fitness_best"]) == pytest.approx(0.9075, abs=1e-3)
     _, loads = rows((tmp_path / "csv" / "experts.csv").read_text(encoding="utf-8"))
@@ -123,6 +124,20 @@ def test_a_file_that_cannot_be_written_is_one_sentence(tmp_path, monkeypatch, ca
         == 1
     )
     assert "cannot be written" in capsys.readouterr().err
+
+
+def test_a_prometheus_that_is_off_is_said_and_the_log_tells_the_run(tmp_path):
+    off = f"http://127.0.0.1:{services.free_port()}"
+    sources = Sources(Settings(prometheus_url=off, runs_dir=RUNS, data_dir=tmp_path))
+    try:
+        found = gather.of_run(sources, "healthy")
+    finally:
+        sources.feed.close()
+    page = report.page(found)
+    assert len(found.story.evolution.frame) == 150
+    assert found.story.verdict.word == "finished"
+    assert "Not known: " in page
+    assert "No alert" not in page
 
 
 @pytest.fixture(scope="module")
