@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
 
     from collectors.alertmanager import Alertmanager
+    from collectors.logs import LogIndex
     from collectors.prometheus import Prometheus
     from collectors.runs import RunsDirectory
     from dashboard.alerts.board import AlertBoard
@@ -113,6 +114,13 @@ class Sources:
         from dashboard.feed.source import Shared
 
         return Shared(3 * self.settings.refresh_seconds, time.time, most=16)
+
+    @cached_property
+    def log_index(self) -> "LogIndex":
+        """Which parts of the log files hold which generations; grows with each search for one."""
+        from collectors.logs import LogIndex
+
+        return LogIndex()
 
     @cached_property
     def loki(self) -> "LogLines | None":

@@ -8,6 +8,7 @@ page(
     question="Is the monitoring itself sound: can what the other pages say be believed?",
     rows=[
         [health.checks],
+        [health.past],
         [health.targets],
         [monitoring.TARGETS, monitoring.SCRAPE_SECONDS],
         [health.metrics],

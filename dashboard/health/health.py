@@ -6,6 +6,7 @@ Prometheus, a GPU or a disk: their failure must show a page, not take the dashbo
 
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -19,6 +20,7 @@ from dashboard.sampler import Sampler
 from dashboard.settings import Settings
 
 Answer = tuple[int, dict[str, Any]]
+PAST_SECONDS = 3600.0  # how long what was found is remembered
 
 
 class Health:
@@ -49,6 +51,7 @@ class Health:
         self._lock = threading.Lock()
         self._known: tuple[Check, ...] = ()
         self._known_until = 0.0
+        self._past: deque[tuple[Check, ...]] = deque(maxlen=round(PAST_SECONDS / max(1.0, keep_seconds)))
         # The guide's six first, in its order, then what belongs to monitoring itself.
         asked: dict[str, Callable[[], Check]] = {
             "application": machine.Application(),
@@ -90,7 +93,16 @@ class Health:
                     probe.begin()
                 self._known = tuple(probe.end() for probe in self._probes)
                 self._known_until = time.monotonic() + self._keep_seconds
+                self._past.append(self._known)
             return self._known
+
+    def past(self) -> tuple[tuple[Check, ...], ...]:
+        """What each look of the last hour found, oldest first. Nobody looks while nobody asks: gaps are gaps."""
+        with self._lock:
+            oldest = time.time() - PAST_SECONDS
+            while self._past and max(check.checked_at for check in self._past[0]) < oldest:
+                self._past.popleft()
+            return tuple(self._past)
 
     def report(self, *, verbose: bool = False) -> Answer:
         """HTTP status and the guide's JSON: 200 and healthy, or 503 and unhealthy with the names that failed.

@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import pandas as pd
 import streamlit as st
@@ -24,6 +24,8 @@ FRESH_SECONDS = (
     15.0  # reading every sample of ALERTS costs more than a list: it is shared and looked at more seldom
 )
 MOST_ROWS = 1000
+AFTERWARDS_SECONDS = 60.0  # somebody may take an alert that has just ended
+Owners = dict[tuple[str, float], list[str]]  # (fingerprint, since) -> names
 AROUND_SECONDS = 600.0  # read before and after a moment: enough to see the evaluations on both sides of it
 
 _histories: Shared[History] = Shared(FRESH_SECONDS, time.time, most=32)
@@ -102,10 +104,10 @@ def history(look: Look) -> None:
         known.episodes, start, end, zone=look.view.zone, revision=f"{window.from_}|{window.to}"
     )
     charts.show(drawn, key="alert-history", alt=f"{len(known.episodes)} episodes in the {window.label()}")
-    taken = _taken(look)
+    owners = owners_of(known.episodes, _taken(look))
     often = Counter(episode.fingerprint for episode in known.episodes)
     st.dataframe(
-        pd.DataFrame([_row(episode, often, taken, look) for episode in known.episodes[:MOST_ROWS]]),
+        pd.DataFrame([_row(episode, often, owners, look) for episode in known.episodes[:MOST_ROWS]]),
         hide_index=True,
         alt="Episodes of alerts, newest first",
     )
@@ -125,15 +127,20 @@ def _taken(look: Look) -> tuple[Acknowledgement, ...]:
         return ()
 
 
-def _row(
-    episode: Episode, often: Mapping[str, int], taken: tuple[Acknowledgement, ...], look: Look
-) -> dict[str, str | int]:
-    until = look.now if episode.ended_at is None else episode.ended_at
-    owners = [
-        one.who
-        for one in taken
-        if one.fingerprint == episode.fingerprint and episode.since <= one.at <= until + 60
-    ]
+def owners_of(episodes: Sequence[Episode], taken: Iterable[Acknowledgement]) -> Owners:
+    """Who had each of these episodes (newest first): an acknowledgement belongs to the newest that had begun by then."""
+    found: Owners = {}
+    for one in taken:
+        for episode in episodes:
+            if episode.fingerprint == one.fingerprint and episode.since <= one.at:
+                if episode.ended_at is None or one.at <= episode.ended_at + AFTERWARDS_SECONDS:
+                    names = found.setdefault((episode.fingerprint, episode.since), [])
+                    names += [one.who] if one.who not in names else []
+                break
+    return found
+
+
+def _row(episode: Episode, often: Mapping[str, int], owners: Owners, look: Look) -> dict[str, str | int]:
     fired = episode.firing_seconds
     return {
         "alert": visible(episode.name),
@@ -142,6 +149,6 @@ def _row(
         "ended": "goes on" if episode.ended_at is None else clock(episode.ended_at, look.view.zone),
         "fired for": SECONDS.format(float(round(fired))) if fired is not None else "",
         "times in window": often[episode.fingerprint],
-        "who had it": visible(", ".join(dict.fromkeys(owners))),
+        "who had it": visible(", ".join(owners.get((episode.fingerprint, episode.since), ()))),
         "labels": visible(detail.words(episode.labels)),
     }

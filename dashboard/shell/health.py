@@ -168,6 +168,35 @@ def _check(check: Check, look: Look) -> dict[str, str]:
     }
 
 
+def past(look: Look) -> None:
+    """Which checks failed in the last hour, however they stand now: this process remembers what each look found."""
+    looks = look.sources.health.past()
+    failures: dict[str, list[Check]] = {}
+    for found in looks:
+        for check in found:
+            if not check.healthy:
+                failures.setdefault(check.name, []).append(check)
+    if not looks:
+        return
+    since = min(check.checked_at for check in looks[0])
+    looked = f"The checks were made {len(looks)} times since {clock(since, look.view.zone)}"
+    if not failures:
+        states.quiet(f"{looked}, and none failed.")
+        return
+    states.quiet(f"{looked}. Nobody looks while nobody asks. These failed:")
+    rows = [
+        {
+            "check": NAMES.get(name, name),
+            "failed": f"{len(failed)} of {len(looks)} times",
+            "first": clock(failed[0].checked_at, look.view.zone),
+            "last": clock(failed[-1].checked_at, look.view.zone),
+            "said last": visible(" ".join(filter(None, [failed[-1].message, failed[-1].reason]))),
+        }
+        for name, failed in sorted(failures.items(), key=lambda item: -item[1][-1].checked_at)
+    ]
+    st.dataframe(pd.DataFrame(rows), hide_index=True, alt="Checks that failed in the last hour")
+
+
 def metrics(look: Look) -> None:
     """Which of the catalogue's metrics are there, gone or never seen, from which scrape, and what is odd about them."""
     charts.heading(

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import streamlit as st
@@ -138,7 +139,14 @@ def _source(sources: Sources, run_id: str | None) -> Tail | None:
     paths = files(sources, run_id)
     if sources.loki is not None and (address.held("source") == "loki" or not paths):
         return sources.loki.tail
-    return partial(tail, paths, budget_bytes=BUDGET_BYTES) if paths else None
+    return partial(_of_files, sources, paths) if paths else None
+
+
+def _of_files(sources: Sources, paths: Sequence[Path], **wanted: Any) -> LogPage:
+    """Lines of files; a generation is looked up in the index, so that an early one of a long log is found at once."""
+    if wanted.get("generation") is not None:
+        sources.log_index.update(paths)
+    return tail(paths, budget_bytes=BUDGET_BYTES, index=sources.log_index, **wanted)
 
 
 def files(sources: Sources, run_id: str | None) -> list[Path]:

@@ -206,3 +206,17 @@ def test_a_silence_is_made_by_the_replica_that_answers(open_page, router, alertm
     app.button(key=f"silence-{place}").click().run()
     assert "Silenced." in words(app)
     assert "second replica" in {silence["comment"] for silence in alertmanager.get("/api/v2/silences")}
+
+
+def test_an_acknowledgement_belongs_to_the_newest_episode_that_had_begun():
+    from dashboard.alerts.episodes import Episode
+    from dashboard.shell.alert_history import owners_of
+    from dashboard.store import Acknowledgement
+
+    def episode(since, ended_at):
+        return Episode("A", {}, "f", since, since, ended_at)
+
+    newest, oldest = episode(110.0, None), episode(100.0, 101.0)
+    taken = [Acknowledgement(fingerprint="f", alert="A", who=who, comment="", at=at, ended_at=None, ended_by=None) for who, at in (("Ada", 105.0), ("Grace", 120.0))]  # fmt: skip
+    assert owners_of([newest, oldest], taken) == {("f", 100.0): ["Ada"], ("f", 110.0): ["Grace"]}
+    assert owners_of([oldest], taken[:1]) == {("f", 100.0): ["Ada"]}

@@ -5,12 +5,14 @@ import math
 import pytest
 
 from dashboard.shell.health import moment
+from tests import services
 from tests.pages.screen import words
 
 
 def test_checks_targets_metrics_and_failures_are_each_said(open_page, router):
     app = open_page("health", prometheus_url=router.url)
-    checks, targets, metrics, failures = (table.value for table in app.dataframe)
+    checks, past, targets, metrics, failures = (table.value for table in app.dataframe)
+    assert past["check"].tolist() == ["looks at this machine"]  # nothing starts the sampler here
     state = checks.set_index("check")["state"]
     assert state["Prometheus"] == "well"
     assert state["Alertmanager"] == "does not apply"
@@ -28,6 +30,20 @@ def test_without_prometheus_its_parts_say_so_and_the_checks_still_stand(open_pag
     app = open_page("health")
     assert len(app.dataframe[0].value) >= 10
     assert words(app).count("No Prometheus is configured") >= 2
+
+
+def test_a_check_that_failed_and_recovered_is_remembered(open_page, tmp_path):
+    """Prometheus starts after the first look: the second finds it, and the page still says that it was away."""
+    port = services.free_port()
+    app = open_page("health", prometheus_url=f"http://127.0.0.1:{port}")
+    assert "Prometheus" in app.dataframe[1].value["check"].tolist()
+    with services.prometheus(tmp_path / "prometheus", port=port):
+        services.wait_until(
+            lambda: app.run().dataframe[0].value.set_index("check").loc["Prometheus", "state"] == "well", 15
+        )
+    away = app.dataframe[1].value.set_index("check").loc["Prometheus"]
+    assert away["failed"].startswith("1 of ")
+    assert "refused" in away["said last"]
 
 
 @pytest.mark.parametrize(

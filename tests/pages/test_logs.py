@@ -6,6 +6,7 @@ import pytest
 
 from dashboard.shell.logs import exception_text, files
 from dashboard.sources import current
+from tests import services
 from tests.pages.screen import HOSTILE, unescaped, words
 
 
@@ -115,3 +116,18 @@ def test_a_structured_exception_reads_like_a_traceback():
         }
     ]
     assert exception_text(exception) == "  a.py:3 in f\nValueError: no"
+
+
+def test_an_early_generation_of_a_long_log_is_found_through_the_index(open_page, tmp_path, monkeypatch):
+    """The search itself may read only the newest 6 MB of 24."""
+    run = tmp_path / "runs" / "long"
+    run.mkdir(parents=True)
+    line = '{"event": "Evolution generation completed", "level": "info", "run_id": "long", "generation": %d, "pad": "%s"}\n'
+    (run / "generations.jsonl").write_text("".join(line % (i, "x" * 2000) for i in range(12_000)))
+    monkeypatch.setattr("dashboard.shell.logs.BUDGET_BYTES", 6 << 20)
+    query = {"run": "long", "generation": "7"}
+    app = open_page("logs", query=query, runs_dir=tmp_path / "runs")
+    services.wait_until(
+        lambda: "1 lines, newest first" in words(app.run()), 10, "the index to know all of it"
+    )
+    assert app.dataframe[0].value["generation"].tolist() == ["7"]
