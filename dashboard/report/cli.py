@@ -69,14 +69,16 @@ def _write(arguments: argparse.Namespace, settings: Settings, window: "Window | 
     from dashboard.sources import Sources
 
     sources = Sources(settings)
+    zipped = arguments.output.suffix == ".zip"
+    with_numbers = zipped or arguments.csv is not None
     try:
         if window is not None and arguments.run_id is None:
             found = gather.of_range(sources, window)
-            page, numbers = incident.page(found), incident.tables(found)
+            page, numbers = incident.page(found), incident.tables(found) if with_numbers else ()
         else:
             of_run = gather.of_run(sources, arguments.run_id, window)
-            page, numbers = run_report.page(of_run), run_report.tables(of_run)
-        content = tables.zipped(page, numbers) if arguments.output.suffix == ".zip" else page.encode()
+            page, numbers = run_report.page(of_run), run_report.tables(of_run) if with_numbers else ()
+        content = tables.zipped(page, numbers) if zipped else page.encode()
         arguments.output.parent.mkdir(parents=True, exist_ok=True)
         arguments.output.write_bytes(content)
         written = [arguments.output]
