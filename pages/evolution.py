@@ -1,7 +1,7 @@
 """Evolution: is the population still improving, and if not, why?"""
 
 from dashboard.catalogue import evolution
-from dashboard.shell import Stack, compare, page, runs, topology
+from dashboard.shell import Stack, compare, page, report, runs, topology
 
 page(
     title="Evolution",
@@ -12,5 +12,6 @@ page(
         [Stack("evolution", "Evolution", evolution.CURVES)],
         [topology.matrix],
         [compare.table],
+        [report.of_run],
     ],
 )
