@@ -13,6 +13,7 @@ page(
         [inference.PERCENTILES],
         [traces.slowest],
         [blocks.by_instance],
+        [blocks.over_time],
         [inference.WITHIN_OBJECTIVE, inference.THROUGHPUT_PANEL],
         [inference.REQUEST_RATE, inference.BATCHES],
     ],

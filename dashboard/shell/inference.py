@@ -11,16 +11,26 @@ from dataclasses import replace
 import streamlit as st
 
 from dashboard.catalogue import inference as catalogue
-from dashboard.catalogue.spec import Series
+from dashboard.catalogue.spec import Panel, Series
 from dashboard.catalogue.units import RATIO, SAMPLES_PER_SECOND, SECONDS
-from dashboard.feed import Reading
+from dashboard.feed import Answer, Reading
+from dashboard.figures import buckets as figures
 from dashboard.shell import charts, states
+from dashboard.shell.figure import drawn
 from dashboard.shell.look import Look
 from dashboard.shell.text import plain
 
 QUANTILES = (0.50, 0.95, 0.99)
 INSTANCES = f"count by (instance) ({catalogue.LATENCY}_count)"
 BUCKETS = f'sum by (le) (rate({catalogue.LATENCY}_bucket{{instance=~"$instance"}}[$rate]))'
+SPREAD = Panel(
+    key="latency-buckets",
+    title="Latency by bucket",
+    why="The share of requests in each bucket of the histogram. A second band is a second kind of request; percentiles hide it.",
+    unit=SECONDS,
+    series=(Series("{le}", BUCKETS),),
+    empty="No requests in this window.",
+)
 BURN_WINDOWS = ("5m", "1h", "6h", "3d")
 
 BY_INSTANCE = replace(
@@ -97,6 +107,41 @@ def now(look: Look) -> None:
     with columns[-1].container(border=True):
         _throughput(look, instance)
     _burn(look)
+
+
+def over_time(look: Look) -> None:
+    """How requests spread over the histogram's buckets: two kinds of request are two bands, which no percentile shows."""
+    if look.sources.prometheus is None:  # said by `now`
+        return
+    answer = look.sources.feed.panels([SPREAD], look.view.window, instance=look.view.instance)[SPREAD.key]
+    with st.container(border=True):
+        charts.heading(SPREAD.title, SPREAD.why)
+        if answer.empty:
+            if answer.unavailable is not None:
+                states.unavailable(answer.unavailable)
+            else:
+                states.empty(SPREAD.empty)
+            return
+        zone, window = look.view.zone, look.view.window
+        revision = f"{SPREAD.key}|{window.from_}|{window.to}|{look.view.instance}"
+        figure = drawn(
+            (SPREAD.key, zone, revision),
+            answer.frame,
+            lambda: figures.draw(answer.frame, SECONDS, zone=zone, revision=revision),
+        )
+        charts.show(figure, key=SPREAD.key, alt=_spread(answer), name=SPREAD.key)
+
+
+def _spread(answer: Answer) -> str:
+    """The newest column in words."""
+    bounds = sorted(answer.frame.columns, key=float)
+    newest = figures.shares(answer.frame[bounds].ffill().iloc[-1:].to_numpy().T)[:, 0]
+    said = [
+        f"{name} {RATIO.format(float(share))}"
+        for name, share in zip(figures.names(bounds, SECONDS), newest, strict=True)
+        if share > 0
+    ]
+    return f"{SPREAD.title}. Now: {'; '.join(said) or 'no requests'}."
 
 
 def by_instance(look: Look) -> None:

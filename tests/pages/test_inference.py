@@ -5,6 +5,8 @@ import math
 import pytest
 
 from dashboard.shell.inference import bracket, said
+from tests import services
+from tests.pages.runs import figures
 from tests.pages.screen import words
 
 BUCKETS = [(0.05, 60.0), (0.1, 90.0), (5.0, 97.0), (math.inf, 100.0)]
@@ -51,6 +53,14 @@ def test_the_page_says_what_a_request_takes_and_between_which_bounds_that_lies(o
     assert shown["p99"] == "above 100 ms"
     assert "above the last bucket, 100 ms" in captions
     assert "misses the target of 99 %" in captions
+
+
+def test_how_requests_spread_over_the_buckets_is_drawn_and_said(open_page, router):
+    """Of ten requests a scrape six take at most 50 ms, three at most 100 ms and one longer."""
+    app = open_page("inference", query={"from": "now-5m", "to": "now"}, prometheus_url=router.url)
+    services.wait_until(lambda: "latency-buckets" in figures(app.run()), 20, "the first point of the window")
+    shown = figures(app)["latency-buckets"]["alt"]
+    assert "to 50 ms 60 %; to 100 ms 30 %; above 100 ms 10 %" in shown
 
 
 def test_an_instance_that_serves_nothing_says_so_and_shows_no_zero(open_page, router):
