@@ -123,3 +123,13 @@ def test_who_has_an_alert_survives_a_reload_and_is_seen_by_others(
     with screen(browser, watched.url) as other:
         other.open("/alerts")
         other.wait_for(lambda: "Grace has it" in other.text(), 30, "the acknowledgement in a second browser")
+
+
+def test_a_click_on_a_label_narrows_the_list_and_stands_in_the_address(shown: Screen):
+    shown.open("/alerts")
+    shown.wait_for(lambda: "HighInferenceLatency" in shown.text(), 30, "both alerts")
+    shown.page.get_by_text("run_id=r1", exact=True).first.click(timeout=10_000)
+    shown.wait_for(lambda: "1 of 2 alerts pass the filter" in shown.text(), 30, "the narrowed list")
+    shown.wait_for(lambda: "run_id" in shown.page.url, 10, "the filter in the address")
+    assert shown.page.get_by_role("textbox", name="Filter").input_value() == '{run_id="r1"}'
+    assert shown.errors == []
