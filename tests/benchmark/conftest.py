@@ -102,12 +102,14 @@ class Room:
 def opened(path: Path) -> Iterator[Room]:
     """A room, and nobody in it when it closes."""
     made = Room(path)
-    yield made
-    for summary in made.benchmarks.runs():
-        if summary.state not in TERMINAL:
-            made.benchmarks.cancel(summary.run_id, "the end of the test")
-            made.wait(summary.run_id)
-        made.nobody_left(summary.run_id)
+    try:
+        yield made
+    finally:
+        for summary in made.benchmarks.runs():
+            if summary.state not in TERMINAL:
+                made.benchmarks.cancel(summary.run_id, "the end of the test")
+                made.wait(summary.run_id)
+            made.nobody_left(summary.run_id)
 
 
 @pytest.fixture
