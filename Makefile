@@ -24,7 +24,7 @@ demo:  ## start the example router and everything around it; PORT=8601 ROUTER_AR
 
 test:  ## run every test, the browser ones included; PYTEST_ARGS="-k words"
 	@.ci/bootstrap test
-	$(python) -m pytest $(PYTEST_ARGS)
+	$(python) -m pytest --numprocesses 2 --dist loadfile $(PYTEST_ARGS)
 
 check:  ## lint, types, import contracts, generated files fresh
 	@.ci/bootstrap test
