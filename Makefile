@@ -13,7 +13,7 @@ export PYTHON TORCH_INDEX
 python := .venv/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench generate clean
+.PHONY: help demo test check bench proofs generate clean
 
 help:  ## show this
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -37,6 +37,13 @@ check:  ## lint, types, import contracts, generated files fresh
 bench:  ## print the speed table of this machine
 	@.ci/bootstrap test
 	$(python) -m tests.benchmarks $(BENCH_ARGS)
+
+proofs:  ## the long ones: verdicts counted, random kills, our stopwatch against torch's, a million decoded values
+	@.ci/bootstrap test
+	$(python) -m tests.benchmark.statistics_job
+	$(python) -m tests.benchmark.kills_job
+	$(python) -m tests.benchmark.agreement
+	FUZZ_VALUES=1000000 $(python) -m pytest -q tests/collectors/test_prometheus_decode.py
 
 generate:  ## rewrite what is generated: deploy/, docs/metrics.md, the settings in the README
 	@.ci/bootstrap test

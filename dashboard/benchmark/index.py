@@ -8,17 +8,44 @@ import json
 import sqlite3
 from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from dashboard.benchmark.runs import RunSummary
+from dashboard.benchmark.directory import State
 
 SCHEMA = 1
 
 _TIMES = ("created_at", "started_at", "ended_at")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunSummary:
+    """One line of the list of runs. Times are aware UTC; None is not known or not yet."""
+
+    run_id: str
+    target: str
+    profile: str
+    device: str  # "cpu" or "cuda"
+    device_name: str
+    owner: str
+    state: State
+    sentence: str  # why it ended as it did; empty while it runs and when it is done
+    created_at: datetime
+    started_at: datetime | None
+    ended_at: datetime | None
+    p50_seconds: float | None  # of the headline cell
+    samples_per_second: float | None
+    headline: str  # which cell that is
+    spec_hash: str
+    env_key: str
+    failed_cells: int
+
+    @property
+    def shown_state(self) -> str:
+        """The state in the words a person reads."""
+        return "died" if self.state == "lost" else self.state
 
 
 class Index:
@@ -27,10 +54,8 @@ class Index:
     def __init__(self, path: Path) -> None:
         self._path = path
 
-    def read(self, run_ids: Sequence[str]) -> "dict[str, RunSummary]":
+    def read(self, run_ids: Sequence[str]) -> dict[str, RunSummary]:
         """What is known of these runs; empty when the index cannot be read."""
-        from dashboard.benchmark.runs import RunSummary
-
         if not self._path.exists():
             return {}
         wanted = set(run_ids)
@@ -48,7 +73,7 @@ class Index:
                 found[run_id] = RunSummary(**plain)
         return found
 
-    def write(self, summary: "RunSummary") -> None:
+    def write(self, summary: RunSummary) -> None:
         """Remember a run that ended; not being able to is no error."""
         plain = asdict(summary)
         for name in _TIMES:

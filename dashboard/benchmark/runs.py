@@ -22,7 +22,7 @@ from typing import Any
 
 from dashboard.benchmark import environment, gpu, lease, processes, targets
 from dashboard.benchmark.directory import TERMINAL, RunDirectory, State
-from dashboard.benchmark.index import Index
+from dashboard.benchmark.index import Index, RunSummary
 from dashboard.benchmark.progress import Progress, follow
 from dashboard.benchmark.spec import PROFILES, Cell, Device, Profile, Side, Spec, SpecError, cells
 from dashboard.benchmark.targets import Target
@@ -41,34 +41,6 @@ class NoSuchRun(KeyError):
 
     def __str__(self) -> str:
         return f"there is no benchmark run {self.args[0]!r}"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunSummary:
-    """One line of the list of runs. Times are aware UTC; None is not known or not yet."""
-
-    run_id: str
-    target: str
-    profile: str
-    device: str  # "cpu" or "cuda"
-    device_name: str
-    owner: str
-    state: State
-    sentence: str  # why it ended as it did; empty while it runs and when it is done
-    created_at: datetime
-    started_at: datetime | None
-    ended_at: datetime | None
-    p50_seconds: float | None  # of the headline cell
-    samples_per_second: float | None
-    headline: str  # which cell that is
-    spec_hash: str
-    env_key: str
-    failed_cells: int
-
-    @property
-    def shown_state(self) -> str:
-        """The state in the words a person reads."""
-        return "died" if self.state == "lost" else self.state
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,7 +15,7 @@ from collectors.runs import Topology
 from collectors.unavailable import Unavailable
 from dashboard import catalogue
 from dashboard.alerts.episodes import Episode, History, history
-from dashboard.benchmark.runs import RunSummary
+from dashboard.benchmark.index import RunSummary
 from dashboard.catalogue.spec import Panel
 from dashboard.feed import Answer, Evolution, ExpertLoads, Run, Window
 from dashboard.feed.feed import Feed

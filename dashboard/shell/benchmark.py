@@ -12,7 +12,8 @@ import streamlit as st
 
 from collectors.unavailable import Unavailable
 from dashboard.benchmark.directory import TERMINAL
-from dashboard.benchmark.runs import CannotStart, NoSuchRun, RunSummary, RunView
+from dashboard.benchmark.index import RunSummary
+from dashboard.benchmark.runs import CannotStart, NoSuchRun, RunView
 from dashboard.benchmark.spec import PROFILES
 from dashboard.catalogue.units import SAMPLES_PER_SECOND, SECONDS
 from dashboard.people import Refused
