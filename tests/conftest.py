@@ -15,10 +15,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from playwright.sync_api import Browser
 
 from tests import services
+from tests.browser.screen import chromium
 
 Start = Callable[..., Any]
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """Debian's Chromium, headless; one for all tests of the process, because Playwright runs only once in it."""
+    with chromium() as running:
+        yield running
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -11,7 +10,7 @@ from dashboard.headers import policy
 from dashboard.shell import assets
 from dashboard.sitemap import ENTRIES
 from tests import services
-from tests.browser.screen import chromium, screen
+from tests.browser.screen import screen
 
 pytestmark = pytest.mark.services
 
@@ -53,10 +52,9 @@ def test_no_script_runs_because_it_stands_in_the_page():
 
 
 @pytest.mark.browser
-def test_the_browser_refuses_what_the_pages_do_not_need(server, tmp_path: Path):
+def test_the_browser_refuses_what_the_pages_do_not_need(server, browser):
     """The page itself works without an error; a script, a picture and a request from elsewhere do not."""
     with (
-        chromium() as browser,
         services.scrape_target("x 1\n") as elsewhere,
         screen(browser, server.url) as shown,
     ):

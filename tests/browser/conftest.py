@@ -11,14 +11,7 @@ from playwright.sync_api import Browser
 from dashboard.demo import Demo
 from dashboard.ports import Ports
 from tests import services
-from tests.browser.screen import Screen, chromium, screen
-
-
-@pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
-    """Debian's Chromium, headless."""
-    with chromium() as running:
-        yield running
+from tests.browser.screen import Screen, screen
 
 
 @pytest.fixture(scope="session")

@@ -131,5 +131,6 @@ def test_a_click_on_a_label_narrows_the_list_and_stands_in_the_address(shown: Sc
     shown.page.get_by_text("run_id=r1", exact=True).first.click(timeout=10_000)
     shown.wait_for(lambda: "1 of 2 alerts pass the filter" in shown.text(), 30, "the narrowed list")
     shown.wait_for(lambda: "run_id" in shown.page.url, 10, "the filter in the address")
-    assert shown.page.get_by_role("textbox", name="Filter").input_value() == '{run_id="r1"}'
+    field = shown.page.get_by_role("textbox", name="Filter")
+    shown.wait_for(lambda: field.input_value() == '{run_id="r1"}', 30, "the filter in its field")
     assert shown.errors == []

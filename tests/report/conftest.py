@@ -6,24 +6,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser
 
 from dashboard.settings import Settings
 from dashboard.sources import Sources
 from dashboard.store import Store
-from tests.browser.screen import chromium
 from tests.verdict.recorded import RUNS
 
 HOSTILE = (
     "</script><script>document.title='run'</script><img src=x onerror=\"document.title='run'\">"
     "<svg onload=alert(1)> javascript:alert(1) \u202e\x1b[31m {{7*7}} 'quoted' \"twice\" <!-- ]]>"
 )
-
-
-@pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
-    with chromium() as running:
-        yield running
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import Browser
 
 from tests import services
-from tests.browser.screen import Screen, chromium, screen
+from tests.browser.screen import Screen, screen
 from tests.pages.runs import directory
 
 pytestmark = [pytest.mark.browser, pytest.mark.services, pytest.mark.timeout(180)]
@@ -16,12 +16,6 @@ pytestmark = [pytest.mark.browser, pytest.mark.services, pytest.mark.timeout(180
 FIGURE = "document.querySelector('.js-plotly-plot')"
 RANGE = f"() => {FIGURE}._fullLayout.xaxis.range.map(end => typeof end === 'string' ? Date.parse(end + 'Z') : end)"
 LAST = f"() => {{ const trace = {FIGURE}._fullData.find(one => one.name === 'best so far'); return trace.x[trace.x.length - 1]; }}"
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as running:
-        yield running
 
 
 @pytest.fixture(scope="module")

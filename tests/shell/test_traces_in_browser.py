@@ -7,7 +7,7 @@ import pytest
 from playwright.sync_api import Browser
 
 from tests import services
-from tests.browser.screen import Screen, chromium, screen
+from tests.browser.screen import Screen, screen
 from tests.pages.traced import TRACE, stores, tracing
 
 pytestmark = [pytest.mark.browser, pytest.mark.services, pytest.mark.timeout(180)]
@@ -23,12 +23,6 @@ DOT = """() => {
             trace: dots.customdata[0], left: box.left + xaxis._offset + 5, top: box.top + yaxis._offset + 5};
   }
 }"""
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as running:
-        yield running
 
 
 @pytest.fixture(scope="module")
