@@ -52,7 +52,7 @@ def test_no_script_runs_because_it_stands_in_the_page():
 
 
 @pytest.mark.browser
-def test_the_browser_refuses_what_the_pages_do_not_need(server, browser, tmp_path: Path):
+def test_the_browser_refuses_what_the_pages_do_not_need(server, browser, tmp_path):
     """The page itself works without an error; a script, a picture and a request from elsewhere do not."""
     with (
         services.scrape_target("x 1\n") as elsewhere,
