@@ -227,6 +227,7 @@ def test_kill_9_of_the_worker_costs_one_cell_and_is_said(room: Room):
 def test_events_are_read_on_from_an_offset(room: Room):
     run_id = room.start("good")
     room.wait(run_id)
+    room.event(run_id, "ended")  # its last line, which follows the report
     everything, end = room.benchmarks.events(run_id)
     path = room.benchmarks.directory(run_id).path / "events.jsonl"
     assert end == path.stat().st_size

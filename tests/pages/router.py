@@ -14,11 +14,11 @@ groups:
   rules:
   - {alert: Watchdog, expr: vector(1), labels: {severity: none}, annotations: {summary: always}}
   - alert: LowPopulationDiversity
-    expr: evolution_diversity_score < 0.1
+    expr: max_over_time(evolution_diversity_score[1m]) < 0.1  # a scrape that a busy machine misses is no end
     labels: {severity: warning, component: evolution}
     annotations: {summary: 'Low population diversity: {{ $labels.run_id }}', runbook_url: 'javascript:alert(1)'}
   - alert: HighInferenceLatency
-    expr: inference_latency_seconds_count > 0
+    expr: max_over_time(inference_latency_seconds_count[1m]) > 0
     for: 1h
     labels: {severity: critical, note: '<img src=x onerror=alert(1)> [a](javascript:alert(1)) :red[x]'}
     annotations: {summary: '<script>alert(1)</script> :material/bug_report: ![x](http://127.0.0.1:1/p.png)'}
