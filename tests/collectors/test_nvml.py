@@ -233,7 +233,7 @@ def test_the_stand_in_does_not_answer_to_the_real_librarys_name(board: Driver):
         for line in Path("/proc/self/maps").read_text().splitlines()
         if "libnvidia-ml" in line
     }
-    assert str(board.library) in loaded
+    assert str(board.shared_object) in loaded
     try:
         handle = ctypes.CDLL("libnvidia-ml.so.1")
     except OSError:

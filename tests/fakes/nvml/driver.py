@@ -62,7 +62,7 @@ class Driver:
 
     def __init__(self, library: Path, state: Path) -> None:
         """Load the library as pynvml would, into a pynvml no other test shares."""
-        self.library = library
+        self.shared_object = library
         self._state = state
         self._answers: dict[str, object] = {"driver": "580.65.06", "count": 0}
         self.nvml = _fresh_pynvml()
