@@ -21,6 +21,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from dashboard.benchmark import lease
 from dashboard.benchmark import spec as specs
 
 State = Literal["queued", "running", "done", "failed", "cancelled", "timed out", "lost"]
@@ -138,7 +139,7 @@ class RunDirectory:
 
     def state(self) -> State:
         """Where the run stands. The lock is asked first: a run that ends in between then reads its end, not lost."""
-        held = self._is_held()
+        held = lease.is_held(self.path / "lock")
         ended = self._ended()
         if ended is not None:
             return ended
@@ -155,19 +156,6 @@ class RunDirectory:
         except FileNotFoundError:
             return None
         return next((ending for ending in get_args(Ending) if ending == word), "failed")
-
-    def _is_held(self) -> bool:
-        try:
-            descriptor = os.open(self.path / "lock", os.O_RDWR | os.O_CLOEXEC)
-        except FileNotFoundError:
-            return False
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-        finally:
-            os.close(descriptor)
-        return False
 
     def events(self, since_offset: int = 0) -> tuple[list[dict[str, Any]], int]:
         """Whole lines from a byte offset on, and the offset to ask from next time. A torn last line waits."""

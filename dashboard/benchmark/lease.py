@@ -87,7 +87,7 @@ class Lease:
             for number, path in _tickets(self._directory, self._ticket.device):
                 if number >= self._ticket.number:
                     break
-                if _is_held(path):
+                if is_held(path):
                     before += 1
                 else:
                     path.unlink(missing_ok=True)
@@ -155,7 +155,8 @@ def _tickets(directory: Path, device: str) -> list[tuple[int, Path]]:
     )
 
 
-def _is_held(path: Path) -> bool:
+def is_held(path: Path) -> bool:
+    """Whether a living process holds this lock file; the kernel frees it however its holder dies."""
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
     except FileNotFoundError:
