@@ -96,6 +96,33 @@ def test_ticks_belong_to_an_episode(store):
     assert set(store.ticks("f1@900")) == {"look-at-it"}
 
 
+def test_a_baseline_pinned_by_anyone_is_everyones(store, database, clock):
+    assert store.baseline() is None
+    store.pin("digits-1", who=Author(" alice ", "10.1.2.3"))
+    other = Store(database)
+    pinned = other.baseline()
+    assert (pinned.run_id, pinned.who, pinned.at) == ("digits-1", "alice", 1000.0)
+    clock[0] = 1010.0
+    other.pin("digits-2 'x'; --", who="bob")
+    other.close()
+    assert (store.baseline().run_id, store.baseline().who) == ("digits-2 'x'; --", "bob")
+    assert [(one.action, one.subject, one.address) for one in store.audit()] == [
+        ("pin baseline", "digits-2 'x'; --", ""),
+        ("pin baseline", "digits-1", "10.1.2.3"),
+    ]
+
+
+def test_a_baseline_is_unpinned_by_name_so_that_nobody_removes_another_unseen(store):
+    store.pin("digits-2", who="bob")
+    store.unpin("digits-1", who="alice")
+    assert store.baseline().run_id == "digits-2"
+    store.unpin("digits-2", who="alice")
+    assert store.baseline() is None
+    assert [one.action for one in store.audit()] == ["unpin baseline", "pin baseline"]
+    with pytest.raises(ValueError, match="letters"):
+        store.pin("", who="alice")
+
+
 def test_everything_that_is_said_is_in_the_audit_log(store):
     store.acknowledge("f1", alert="A", who="alice", comment="mine")
     store.release("f1", alert="A", who="alice")
@@ -117,6 +144,8 @@ def test_nothing_is_said_without_a_name(store, who):
         lambda: store.note("f", alert="A", who=who, text="x"),
         lambda: store.tick("e", "s", who=who),
         lambda: store.record(who=who, action="a", subject="s"),
+        lambda: store.pin("r", who=who),
+        lambda: store.unpin("r", who=who),
     ):
         with pytest.raises(ValueError, match="name"):
             say()

@@ -53,6 +53,15 @@ class Tick:
 
 
 @dataclass(frozen=True, slots=True)
+class Baseline:
+    """The run that others are measured against: pinned by one, for everybody."""
+
+    run_id: str
+    who: str
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
 class Action:
     """A line of the audit log."""
 

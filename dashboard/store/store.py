@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from dashboard.store.postgres import Postgres
-from dashboard.store.said import Acknowledgement, Action, Author, Note, Tick
+from dashboard.store.said import Acknowledgement, Action, Author, Baseline, Note, Tick
 from dashboard.store.sqlite import Sqlite
 
 LONGEST = 10_000  # letters of a comment or note
@@ -174,6 +174,33 @@ class Store:
             "SELECT episode, step, who, note, at FROM ticks WHERE episode = ? ORDER BY at", (episode,)
         )
         return {row[1]: Tick(*row) for row in rows}
+
+    # the baseline
+
+    def pin(self, run_id: str, *, who: Author | str) -> Baseline:
+        """Make a run everybody's baseline; the one before is none any more."""
+        author, now = _author(who), self._clock()
+        if not run_id or len(run_id) > 200:
+            raise ValueError("The id of a run has 1 to 200 letters.")
+        with self._written(now, author, "pin baseline", run_id) as cursor:
+            cursor.execute(
+                "INSERT INTO baseline (place, run_id, who, at) VALUES (1, ?, ?, ?) ON CONFLICT (place)"
+                " DO UPDATE SET run_id = excluded.run_id, who = excluded.who, at = excluded.at",
+                (run_id, author.name, now),
+            )
+        return Baseline(run_id, author.name, now)
+
+    def unpin(self, run_id: str, *, who: Author | str) -> None:
+        """This run is no baseline any more; nothing happens where another has taken its place meanwhile."""
+        author, now = _author(who), self._clock()
+        with self._database.transaction() as cursor:
+            if cursor.execute("DELETE FROM baseline WHERE run_id = ?", (run_id,)):
+                _audit(cursor, now, author, "unpin baseline", run_id, {})
+
+    def baseline(self) -> Baseline | None:
+        """The run that is pinned now."""
+        found = self._database.rows("SELECT run_id, who, at FROM baseline")
+        return Baseline(*found[0]) if found else None
 
     # audit
 
