@@ -138,7 +138,7 @@ def _lines(loads: ExpertLoads, layer: str, look: Look) -> None:
 
 
 def _rows(loads: ExpertLoads, layer: str, by: str) -> list[int]:
-    return kept(("order", by, layer), (loads,), lambda: order.of(by, loads.load[layer]))
+    return kept(("order", by, layer), (loads,), lambda: order.of(by, loads.load[layer], (loads.run_id, layer)))
 
 
 def _loads(look: Look) -> ExpertLoads | None:

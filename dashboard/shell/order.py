@@ -1,43 +1,61 @@
-"""In which order the experts stand: by number, by newest load, by how much they vary, or like beside like."""
+"""In which order the experts stand: what the viewer chose; the order by likeness is worked out where nobody waits for it."""
+
+import threading
+import time
 
 import numpy as np
 import streamlit as st
 from numpy.typing import NDArray
 
-ORDERS = {"id": "Number", "load": "Load now", "variance": "Variance", "similarity": "Similarity"}
+from dashboard.figures import order
+
+NAMES = {"id": "Number", "load": "Load now", "variance": "Variance", "similarity": "Similarity"}
+HELD_SECONDS = 60.0  # rows that change places at every refresh cannot be followed
+MOST = 32  # orders held
+
+_lock = threading.Lock()
+_held: dict[tuple[object, ...], tuple[float, list[int]]] = {}
+_working: set[tuple[object, ...]] = set()
 
 
 def picker() -> str:
-    """Let the viewer choose."""
+    """Let the viewer choose; the address holds it."""
     return st.selectbox(
-        "Order of experts", list(ORDERS), format_func=lambda name: ORDERS[name], key="order-picker", width=150,
-        help="Similarity puts experts beside each other whose load moves together.",
+        "Order of experts", list(NAMES), format_func=NAMES.__getitem__, key="order", bind="query-params", width=150,
+        help="Similarity puts experts beside each other whose load moves together: hierarchical clustering, average linkage "
+        "on 1 − correlation.",
     )  # fmt: skip
 
 
-def of(by: str, load: NDArray[np.float64]) -> list[int]:
-    """Row numbers of `load` (experts, points) in this order; rows that cannot be judged stand last."""
-    rows = load.shape[0]
-    if by == "load":
-        known = np.flatnonzero(np.isfinite(load).any(axis=0))
-        newest = load[:, known[-1]] if known.size else np.zeros(rows)
-        return list(np.argsort(np.where(np.isnan(newest), np.inf, -newest), kind="stable"))
-    if by == "variance":
-        spread = np.array([np.var(row[np.isfinite(row)]) if np.isfinite(row).any() else -1.0 for row in load])
-        return list(np.argsort(-spread, kind="stable"))
-    if by == "similarity":
-        return _alike(load)
-    return list(range(rows))
+def of(by: str, load: NDArray[np.float64], whose: tuple[object, ...]) -> list[int]:
+    """Row numbers of `load` (experts, points) in this order.
+
+    Likeness is worked out once for all viewers of `whose` and then anew at most once a minute, in a thread of its own:
+    clustering 4 096 experts takes 0.7 s of a processor, and no refresh waits for it but the very first.
+    """
+    if by != "similarity":
+        return order.of(by, load)
+    with _lock:
+        made_at, rows = _held.get(whose, (0.0, []))
+        known = len(rows) == len(load)
+        due = known and time.monotonic() - made_at > HELD_SECONDS and whose not in _working
+        if due:
+            _working.add(whose)
+    if not known:
+        return _worked_out(load, whose)
+    if due:
+        threading.Thread(target=_worked_out, args=(load, whose), name="likeness", daemon=True).start()
+    return rows
 
 
-def _alike(load: NDArray[np.float64]) -> list[int]:
-    """By angle in the plane of the first two principal directions of the loads: neighbours move together."""
-    filled = np.where(np.isnan(load), 1.0, load)
-    centred = filled - filled.mean(axis=1, keepdims=True)
-    length = np.linalg.norm(centred, axis=1, keepdims=True)
-    directions = np.divide(centred, length, out=np.zeros_like(centred), where=length > 0)
-    if directions.shape[0] < 3 or not directions.any():
-        return list(range(load.shape[0]))
-    left, _, _ = np.linalg.svd(directions, full_matrices=False)
-    angle = np.arctan2(left[:, 1], left[:, 0]) if left.shape[1] > 1 else left[:, 0]
-    return list(np.argsort(angle, kind="stable"))
+def _worked_out(load: NDArray[np.float64], whose: tuple[object, ...]) -> list[int]:
+    try:
+        rows = order.alike(load)
+        with _lock:
+            _held[whose] = (time.monotonic(), rows)
+            while len(_held) > MOST:
+                _held.pop(next(iter(_held)))
+    finally:
+        with _lock:
+            _working.discard(whose)
+    return rows

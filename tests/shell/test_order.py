@@ -1,33 +1,47 @@
-"""In which order experts stand."""
+"""The order by likeness is worked out once for everybody, and anew where nobody waits for it."""
+
+import threading
 
 import numpy as np
+import pytest
 
-from dashboard.shell.order import of
+from dashboard.shell import order
+from tests import services
 
-LOAD = np.array([[1.0, 0.5, 1.5], [1.0, 1.0, 1.0], [np.nan] * 3, [1.0, 3.0, 0.2]])
-
-
-def test_by_number_they_stand_as_they_are():
-    assert of("id", LOAD) == [0, 1, 2, 3]
+LOAD = np.random.default_rng(0).random((6, 30))
 
 
-def test_by_load_the_busiest_now_comes_first_and_the_unknown_last():
-    assert of("load", LOAD) == [0, 1, 3, 2]
+@pytest.fixture
+def worked_out(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The names of the threads that worked an order out."""
+    names: list[str] = []
+    alike = order.order.alike
+
+    def counted(load: np.ndarray) -> list[int]:
+        names.append(threading.current_thread().name)
+        return alike(load)
+
+    monkeypatch.setattr(order.order, "alike", counted)
+    monkeypatch.setattr(order, "_held", {})
+    return names
 
 
-def test_by_variance_the_restless_comes_first():
-    assert of("variance", LOAD)[0] == 3
+def test_it_is_worked_out_only_when_chosen_and_once_for_all(worked_out):
+    order.of("load", LOAD, ("a",))
+    assert worked_out == []
+    first = order.of("similarity", LOAD, ("a",))
+    assert order.of("similarity", LOAD + 1, ("a",)) is first
+    assert len(worked_out) == 1
 
 
-def test_by_similarity_those_that_move_together_stand_together():
-    wave = np.sin(np.linspace(0, 12, 60))
-    load = np.vstack([1 + wave, 1 - wave, 1 + 0.9 * wave, 1 - 0.8 * wave]) + np.random.default_rng(0).normal(
-        0, 0.05, (4, 60)
-    )
-    order = of("similarity", load)
-    assert {frozenset(order[:2]), frozenset(order[2:])} == {frozenset({0, 2}), frozenset({1, 3})}
+def test_an_old_one_is_shown_while_the_new_one_is_worked_out_elsewhere(worked_out, monkeypatch):
+    first = order.of("similarity", LOAD, ("a",))
+    monkeypatch.setattr(order, "HELD_SECONDS", -1.0)
+    assert order.of("similarity", LOAD[::-1], ("a",)) is first
+    services.wait_until(lambda: order.of("similarity", LOAD, ("a",)) is not first, 20, "the new order")
+    assert set(worked_out[1:]) == {"likeness"}
 
 
-def test_every_order_is_a_permutation():
-    for by in ("id", "load", "variance", "similarity"):
-        assert sorted(of(by, LOAD)) == [0, 1, 2, 3]
+def test_another_number_of_experts_does_not_get_an_order_that_does_not_fit(worked_out):
+    order.of("similarity", LOAD, ("a",))
+    assert len(order.of("similarity", LOAD[:4], ("a",))) == 4
