@@ -15,7 +15,7 @@ import os
 import socket
 import threading
 from array import array
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -31,6 +31,7 @@ Floats = NDArray[np.float64]
 State = Literal["running", "paused", "finished", "failed", "unknown"]
 _STATES: tuple[State, ...] = ("running", "paused", "finished", "failed")
 _READ_BYTES = 8 << 20  # read at once; a line may be longer
+_MOST_COLUMNS = 256  # of one run: keys of objects that never repeat must not fill memory
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +57,8 @@ class RunRecord:
 class Generations:
     """Every generation line of a run, in the order written.
 
-    `columns` maps each numeric field to (n,) float64, NaN where a line does not say it or said null.
-    `labelled` names the fields whose values are objects (by expert, by layer and expert); read them with
+    `columns` maps each numeric field to (n,) float64, NaN where a line does not say it or said null; a field that was
+    asked for in parts has a column `field{key}` for each key of its objects. `labelled` names the fields whose values are objects (by expert, by layer and expert); read them with
     `RunsDirectory.labelled`, which goes back to the lines wanted.
     """
 
@@ -84,11 +85,14 @@ class Topology:
 class RunsDirectory:
     """A directory of runs. Safe to share between threads; every look reads only what is new.
 
+    `parts` names fields whose values are small objects of numbers (seconds by phase): they are read as columns.
+
     Raises (all methods): Unavailable where the directory or a run's folder cannot be read.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, parts: Collection[str] = ()) -> None:
         self.path = Path(path)
+        self._parts = frozenset(parts)
         self._guard = threading.Lock()
         self._logs: dict[str, _Log] = {}
 
@@ -115,7 +119,7 @@ class RunsDirectory:
         """The generations of a run so far; empty where none was written yet."""
         folder = self._folder(run_id)
         with self._guard:
-            log = self._logs.setdefault(run_id, _Log(folder / "generations.jsonl"))
+            log = self._logs.setdefault(run_id, _Log(folder / "generations.jsonl", self._parts))
         with log.guard:
             log.read()
             return log.generations()
@@ -164,6 +168,7 @@ class _Log:
     """What was read of one generations.jsonl."""
 
     path: Path
+    parts: frozenset[str] = frozenset()
     guard: threading.Lock = field(default_factory=threading.Lock)
     inode: int = -1
     offset: int = 0  # of the first byte not read as a whole line
@@ -228,14 +233,24 @@ class _Log:
         for name, value in said.items():
             kind = type(value)
             if kind is float or kind is int:
-                column = self.columns.get(name)
-                if column is None:
-                    column = self.columns[name] = array("d")
-                if len(column) < row:
-                    column.extend([np.nan] * (row - len(column)))
-                column.append(value)
+                self._put(row, name, value)
             elif kind is dict:
                 self.labelled.add(name)
+                if name in self.parts:
+                    for key, part in value.items():
+                        known = f"{name}{{{key}}}"
+                        if type(part) in (float, int) and (
+                            known in self.columns or len(self.columns) < _MOST_COLUMNS
+                        ):
+                            self._put(row, known, part)
+
+    def _put(self, row: int, name: str, value: float) -> None:
+        column = self.columns.get(name)
+        if column is None:
+            column = self.columns[name] = array("d")
+        if len(column) < row:
+            column.extend([np.nan] * (row - len(column)))
+        column.append(value)
 
     def generations(self) -> Generations:
         """What is known, as arrays; the same object until a line is added."""

@@ -89,8 +89,9 @@ class Sources:
     def runs(self) -> "RunsDirectory | None":
         """The directory observers write, or None where none is configured."""
         from collectors.runs import RunsDirectory
+        from dashboard.feed.axis import PARTS
 
-        return RunsDirectory(self.settings.runs_dir) if self.settings.runs_dir else None
+        return RunsDirectory(self.settings.runs_dir, PARTS) if self.settings.runs_dir else None
 
     @cached_property
     def feed(self) -> "Feed":

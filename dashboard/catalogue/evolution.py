@@ -54,6 +54,10 @@ GENERATION_DURATION = Metric(
     "evolution_generation_duration_seconds", "gauge", SECONDS, "Wall time of the last generation", RUN,
     reason="where time goes, and the estimate of the end",
 )  # fmt: skip
+PHASE_DURATION = Metric(
+    "evolution_phase_duration_seconds", "gauge", SECONDS, "Wall time of a phase of the last generation, by phase",
+    (*RUN, "phase"), reason="the parts of a generation's time: what became slow",
+)  # fmt: skip
 STD = Metric(
     "evolution_fitness_std", "gauge", NUMBER, "Standard deviation of fitness in the current generation", RUN,
     reason="the band around the mean",
@@ -93,7 +97,7 @@ FAILURES = Metric(
 
 METRICS = (
     GENERATION, BEST, AVERAGE, DIVERSITY, CONVERGENCE, POPULATION, ELITES, MUTATION_RATE, CROSSOVER_RATE,
-    RUN_INFO, RUN_ACTIVE, RUN_STATE, LAST_GENERATION, GENERATION_DURATION, STD, MINIMUM, MEDIAN, DISTINCT,
+    RUN_INFO, RUN_ACTIVE, RUN_STATE, LAST_GENERATION, GENERATION_DURATION, PHASE_DURATION, STD, MINIMUM, MEDIAN, DISTINCT,
     SINCE_IMPROVEMENT, NONFINITE, EVALUATIONS, FAILURES,
 )  # fmt: skip
 
@@ -142,9 +146,10 @@ RATES = Curves(
 PACE = Curves(
     key="generation-time",
     title="Generation time",
-    why="A sudden fall can mean that nothing new is evaluated; a rise, that the machine is shared.",
+    why="A sudden fall can mean that nothing new is evaluated; a rise, that the machine is shared. Its phases, where the run tells them, lie on each other below the line; what is left to it belongs to none of them.",
     unit=SECONDS,
     curves=(Curve(GENERATION_DURATION, "wall time of a generation"),),
+    parts=PHASE_DURATION,
     empty="This run does not report how long a generation takes.",
 )
 CONVERGENCE_CURVES = Curves(

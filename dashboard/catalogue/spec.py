@@ -6,6 +6,7 @@ double-quoted regular expression, and `$rate`, a range that is never under four 
 """
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -44,6 +45,15 @@ class Metric:
 
     def __str__(self) -> str:
         return self.name
+
+    def part(self, value: str) -> str:
+        """The column of a frame that holds the series with this value of the metric's last label."""
+        return f"{self.name}{{{value}}}"
+
+    def parts(self, columns: Iterable[str]) -> dict[str, str]:
+        """Values of the last label → those of these columns that hold them, in order."""
+        head = f"{self.name}{{"
+        return {column[len(head) : -1]: column for column in columns if column.startswith(head)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,10 +107,16 @@ class Curves:
     curves: tuple[Curve, ...]
     band: tuple[Metric, Metric] | None = None  # lower and upper edge of the population's band
     empty: str = ""
+    parts: Metric | None = (
+        None  # what the first curve consists of, by this metric's own label; drawn as layers
+    )
 
     def panel(self) -> Panel:
         """The same over clock time, for Grafana and for windows without a run."""
-        series = tuple(Series(curve.legend, f'{curve.metric}{{run_id=~"$run"}}') for curve in self.curves)
+        told = [(curve.legend, curve.metric) for curve in self.curves]
+        if self.parts is not None:
+            told.append((f"{{{self.parts.labels[-1]}}}", self.parts))
+        series = tuple(Series(legend, f'{metric}{{run_id=~"$run"}}') for legend, metric in told)
         return Panel(
             key=self.key, title=self.title, why=self.why, unit=self.unit, series=series, empty=self.empty
         )

@@ -29,6 +29,8 @@ NAMES = tuple(
     for metric in (*evolution.METRICS, *training.METRICS, *experts.METRICS)
     if set(metric.labels) <= {"run_id"} and metric not in (evolution.RUN_INFO, evolution.GENERATION)
 )
+# Those that exist once a run and label: a column for each value of the label, named by `Metric.part`.
+PARTS = {str(metric): metric for metric in (evolution.PHASE_DURATION, evolution.FAILURES)}
 # The six that the log writes under the guide's own field names.
 LOG_NAMES = {
     "best_fitness": str(evolution.BEST),
@@ -58,7 +60,7 @@ class Evolution:
     `frame` has one row a point, in order of time: "time" (unix seconds), "generation", "elapsed_seconds" (since the
     run started), "segment" (int), "source" ("prometheus" or "log"), "hole_before" (bool: generations are missing
     between the row before and this one, so no line may join them) and one float64 column per catalogue metric that
-    there is. A run without a generation metric has one row a scrape and NaN generations.
+    there is, or per part of one (seconds of a phase, failures of a type; see `Metric.part`). A run without a generation metric has one row a scrape and NaN generations.
     """
 
     run: Run | None = None
@@ -84,7 +86,7 @@ def scraped(series: Sequence[RawSeries], process_starts: Sequence[RawSeries] = (
         times = np.unique(np.concatenate([one.times for one in members]))
         columns = {"time": times}
         for one in members:
-            column = columns.setdefault(one.labels["__name__"], np.full(len(times), np.nan))
+            column = columns.setdefault(_column(one.labels), np.full(len(times), np.nan))
             column[np.searchsorted(times, one.times)] = one.values
         piece = pd.DataFrame(columns)
         piece["restarts"] = _restarts(
@@ -121,7 +123,7 @@ def logged(
     columns: dict[str, Floats] = {"time": times, "line": np.arange(len(times), dtype=np.float64)}
     for name, values in log.columns.items():
         name = LOG_NAMES.get(name, name)  # noqa: PLW2901  # the same column under its catalogue name
-        if name in NAMES:
+        if name in NAMES or name.partition("{")[0] in PARTS:
             columns[name] = values
     generation = log.columns["generation"]
     columns[GENERATION] = generation
@@ -200,6 +202,12 @@ def coverage(
 
 def _of(known: int, total: int) -> str:
     return f"all {total}" if known >= total else f"{known} of {total}"
+
+
+def _column(labels: Mapping[str, str]) -> str:
+    name = labels["__name__"]
+    metric = PARTS.get(name)
+    return name if metric is None else metric.part(labels.get(metric.labels[-1], ""))
 
 
 def _restarts(times: Floats, process_starts: Sequence[RawSeries]) -> NDArray[np.int64]:
@@ -305,5 +313,6 @@ def _framed(columns: Mapping[str, object]) -> pd.DataFrame:
     kinds = {"time": "float64", "generation": "float64", "elapsed_seconds": "float64", "segment": "int64",
              "source": "object", "hole_before": "bool"}  # fmt: skip
     table = pd.DataFrame(dict(columns)) if columns else pd.DataFrame(columns=list(kinds))
-    metrics = [name for name in NAMES if name in table and table[name].notna().any()]
+    parts = [name for metric in PARTS.values() for name in metric.parts(map(str, table.columns)).values()]
+    metrics = [name for name in (*NAMES, *parts) if name in table and table[name].notna().any()]
     return table[[*kinds, *metrics]].astype(kinds | dict.fromkeys(metrics, "float64")).reset_index(drop=True)

@@ -63,7 +63,7 @@ class Evolutions:
         self, run: Run, start: float, end: float
     ) -> tuple[list[RawSeries], list[RawSeries], float | None, Unavailable | None, tuple[Asked, ...]]:
         """Series of the run, start times of its processes, when that was read, why not now, and what was asked."""
-        selector = f'{{__name__=~"{"|".join((axis.GENERATION, *axis.NAMES))}",{run.matchers}}}'
+        selector = f'{{__name__=~"{"|".join((axis.GENERATION, *axis.NAMES, *axis.PARTS))}",{run.matchers}}}'
         began = time.monotonic()
         series, looked_at, why = self._samples(selector, start, end)
         instances = sorted({one.labels.get("instance", "") for one in series})

@@ -28,6 +28,7 @@ MANY = 300  # more points than this are drawn small
 SILENCE = 8  # a step so many times the usual one is a hole in the line
 CIRCLE, OPEN_CIRCLE = 0, 100  # plotly's numbers of the two symbols
 BAND = "rgba(42,134,196,0.16)"
+PARTS = look.COLOURS[1:]  # of the layers below a curve, which has the first colour itself
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,8 +154,23 @@ def smoothed(values: Floats, at: Floats, half_life: float) -> Floats:
 
 
 def drawable(curves: Curves, frame: pd.DataFrame) -> bool:
-    """Whether the frame has a value of any of these curves."""
-    return any(c.metric.name in frame and frame[c.metric.name].notna().any() for c in curves.curves)
+    """Whether the frame has a value of any of these curves, or of their parts."""
+    return any(_known(frame, name) for name in columns([curves], frame))
+
+
+def columns(rows: Sequence[Curves], frame: pd.DataFrame) -> list[str]:
+    """The columns of the frame that these rows draw, each once."""
+    found = [
+        metric.name for row in rows for metric in (*(curve.metric for curve in row.curves), *(row.band or ()))
+    ]
+    parts = [
+        name for row in rows if row.parts is not None for name in row.parts.parts(frame.columns).values()
+    ]
+    return [name for name in dict.fromkeys((*found, *parts)) if name in frame]
+
+
+def _known(frame: pd.DataFrame, name: str) -> bool:
+    return name in frame and bool(frame[name].notna().any())
 
 
 def _row(
@@ -163,11 +179,9 @@ def _row(
 ) -> None:  # fmt: skip
     suffix = "" if number == 1 else str(number)
     traces = _band(curves.band, frame, across) if curves.band is not None else []
-    known = [
-        curve
-        for curve in curves.curves
-        if curve.metric.name in frame and frame[curve.metric.name].notna().any()
-    ]
+    layers = _layers(curves.parts, frame, across) if curves.parts is not None else []
+    traces += layers
+    known = [curve for curve in curves.curves if _known(frame, curve.metric.name)]
     for i, curve in enumerate(known):
         second = i > 0 and known[i - 1].style == "faint"
         traces += _lines(
@@ -175,13 +189,13 @@ def _row(
         )
     for trace in traces:
         trace.update(xaxis="x", yaxis=f"y{suffix}", legend=f"legend{suffix}")
-        if len(known) == 1 and options.half_life is None:
+        if len(known) == 1 and not layers and options.half_life is None:
             trace.update(showlegend=False)  # the title says it
     figure.add_traces(traces)
     ticks = {
         name: value for name, value in look.axis_of(curves.unit).items() if name != "title"
     }  # the row has a title
-    log = options.log and all(_positive(frame[curve.metric.name]) for curve in known)
+    log = options.log and not layers and all(_positive(frame[curve.metric.name]) for curve in known)
     figure.update_layout({
         f"yaxis{suffix}": {"domain": domain, "anchor": "x", "automargin": True, "zeroline": False, "nticks": 5, **ticks,
                            "type": "log" if log else "linear"},
@@ -303,6 +317,35 @@ def _band(band: tuple[Metric, Metric], frame: pd.DataFrame, across: Floats) -> l
             hoverinfo="skip",
         )
     ]
+
+
+def _layers(metric: Metric, frame: pd.DataFrame, across: Floats) -> list[Any]:
+    """The parts of a whole on top of each other, the first at the bottom; a part that a point lacks took nothing there.
+
+    Shapes for the eye, and for the cursor a line without width along each upper edge that says the part's own value.
+    """
+    parts = {
+        value: frame[name].to_numpy(np.float64)
+        for value, name in metric.parts(frame.columns).items()
+        if _known(frame, name)
+    }
+    if not parts:
+        return []
+    told = np.any([np.isfinite(part) for part in parts.values()], axis=0)
+    low = np.where(told, 0.0, np.nan)
+    traces: list[Any] = []
+    for i, (value, part) in enumerate(parts.items()):
+        high = low + np.where(np.isfinite(part), part, 0.0)
+        x, y = _outline(across, low, high)
+        name, colour = look.escape(value), PARTS[i % len(PARTS)]
+        traces += [
+            go.Scatter(x=x, y=y, name=name, mode="lines", line={"width": 0}, fill="toself", fillcolor=colour, opacity=0.55,
+                       hoverinfo="skip", legendgroup=name),
+            go.Scatter(x=_sent(across), y=high.astype(np.float32), name=name, mode="lines", line={"width": 0, "color": colour},
+                       customdata=part.astype(np.float32), hovertemplate="%{customdata:.4~g}", legendgroup=name, showlegend=False),
+        ]  # fmt: skip
+        low = high
+    return traces
 
 
 def _outline(across: Floats, low: Floats, high: Floats) -> tuple[Floats, NDArray[np.float32]]:

@@ -22,8 +22,9 @@ from dashboard.observer.failures import LOG, Failures
 from dashboard.observer.inference import Request, Throughput
 from dashboard.observer.instruments import Instruments, Samples
 from dashboard.observer.names import Vocabulary
+from dashboard.observer.phases import Phases, Timed
 from dashboard.observer.run import Run, Said, Topology
-from dashboard.observer.tracing import INFERENCE, Phase, Tracing
+from dashboard.observer.tracing import EVOLUTION_STEP, INFERENCE, Phase, Tracing
 from dashboard.observer.tracing import asked as traced
 from dashboard.observer.values import family, number, numbers
 from dashboard.observer.watch import Extract, Watch
@@ -72,6 +73,7 @@ class Observer:
         self._run: Run | None = None
         self._runs: list[str] = []
         self._throughput = Throughput()
+        self._phases = Phases()
         self._watches: list[Watch] = []
         self._sampled = float("-inf")  # when an inference line was last written, monotonic seconds
         self._server: Any = None
@@ -110,6 +112,7 @@ class Observer:
             self._where,
         )
         self._run = run
+        self._phases.begin()
         if self._tracing is not None:
             self._tracing.run_began(run.run_id)
         self._runs.append(run.run_id)
@@ -150,13 +153,17 @@ class Observer:
         span = None if self._tracing is None else self._tracing.span(INFERENCE, {"batch_size": batch_size})
         return Request(batch_size, self._instruments, self._throughput, self._failures, self._served, span)
 
-    def span(self, name: str, **attributes: object) -> "Phase | contextlib.nullcontext[None]":
-        """Trace a phase of the generation: `with observer.span("fitness_evaluation"): ...`. Costs nothing without tracing.
+    def span(self, name: str, **attributes: object) -> "Timed | Phase | contextlib.nullcontext[None]":
+        """Time a phase of the generation: `with observer.span("fitness_evaluation"): ...`; with tracing it is a span too.
 
-        It lies below the span that is open here, else below the generation in progress, whose own span,
+        Phases of the thread that logs the generation, in no other phase, become evolution_phase_duration_seconds. As a
+        span it lies below the one that is open here, else below the generation in progress, whose own span,
         evolution_step, opens and ends by itself; a loop may also open it: `observer.span("evolution_step")`.
         """
-        return contextlib.nullcontext() if self._tracing is None else self._tracing.span(name, attributes)
+        span = None if self._tracing is None else self._tracing.span(name, attributes)
+        if name == EVOLUTION_STEP:  # the whole, not a part of it
+            return span if span is not None else contextlib.nullcontext()
+        return self._phases.timed(name, span)
 
     def watch(
         self, module: Any, *, experts: int | None = None, top_k: int | None = None, extract: Extract | None = None,
@@ -250,6 +257,9 @@ class Observer:
     def _measured(self) -> Said:
         """What the observer itself measured since the last generation."""
         said: Said = {}
+        phases = self._phases.generation_ended()
+        if phases:
+            said[evolution.PHASE_DURATION] = {(name,): seconds for name, seconds in phases.items()}
         throughput = self._throughput.read()
         if throughput is not None:
             said[inference.THROUGHPUT] = {(): throughput}

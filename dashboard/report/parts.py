@@ -55,8 +55,7 @@ def curves(
     known = [row for row in rows if curves_figure.drawable(row, frame)]
     silent = [row.title.lower() for row in rows if row not in known]
     if known:
-        metrics = [curve.metric.name for row in known for curve in row.curves]
-        metrics += [metric.name for row in known if row.band for metric in row.band]
+        metrics = curves_figure.columns(known, frame)
         figure = curves_figure.draw(known, thin(frame, POINTS, metrics), Options(axis=axis), noted=noted)
         document.figure(figure, f"{name}, {len(frame)} points. Last known: {_last(known, evolution)}.")
     if silent:

@@ -103,7 +103,7 @@ def stack(item: Stack, look: Look, evolution: Evolution | None = None) -> None:
             )
             return
         options, revision = look.view.options, f"{item.key}|{evolution.run.run_id if evolution.run else ''}"
-        metrics = [curve.metric.name for row in known for curve in row.curves]
+        metrics = evolution_figure.columns(known, frame)
         noted = look.noted
         figure = drawn(
             (item.key, options, revision, tuple(row.key for row in known), noted),

@@ -163,3 +163,27 @@ def test_the_topology_is_a_matrix_or_nothing(runs, tmp_path):
     ):
         (folder / "topology.json").write_text(broken)
         assert runs.topology("r1") is None
+
+
+def test_fields_asked_for_in_parts_are_columns_of_their_keys(tmp_path):
+    folder = record(tmp_path)
+    said = [
+        {"generation": 1, "phases": {"select": 0.1}, "experts": {"0": 1}},
+        {"generation": 2},
+        {"generation": 3, "phases": {"select": 0.3, "train": 2, "odd": "x", "none": None, "yes": True}},
+    ]
+    (folder / "generations.jsonl").write_bytes(lines(*said))
+    read = RunsDirectory(tmp_path, {"phases"}).generations("r1")
+    assert set(read.columns) == {"generation", "phases{select}", "phases{train}"}
+    np.testing.assert_array_equal(read.columns["phases{select}"], [0.1, np.nan, 0.3])
+    np.testing.assert_array_equal(read.columns["phases{train}"], [np.nan, np.nan, 2.0])
+
+
+def test_keys_that_never_repeat_do_not_fill_memory(tmp_path):
+    folder = record(tmp_path)
+    (folder / "generations.jsonl").write_bytes(
+        lines(*({"generation": n, "phases": {f"p{n}": 1.0}} for n in range(1000)))
+    )
+    read = RunsDirectory(tmp_path, {"phases"}).generations("r1")
+    assert len(read) == 1000
+    assert len(read.columns) <= 256

@@ -1,5 +1,6 @@
 """The generation axis: raw samples joined by scrape, restarts, holes filled from the log, point by point."""
 
+import json
 import time
 
 import numpy as np
@@ -231,3 +232,45 @@ def test_raw_samples_of_all_runs_are_bounded(past, feed_at, monkeypatch):
     for run in ("alpha", "b:8000", "alpha"):
         assert len(feed.evolution(run, ALL).frame)
     assert len(feed._evolution._kept) <= 3
+
+
+def test_what_has_parts_has_a_column_for_each_of_them():
+    phase = RawSeries(
+        {"__name__": "evolution_phase_duration_seconds", "instance": "a", "phase": "selection"},
+        np.array([2.0, 3.0]),
+        np.array([0.1, 0.2]),
+    )
+    failed = RawSeries(
+        {"__name__": "evolution_evaluation_failures_total", "instance": "a", "error_type": "ValueError"},
+        np.array([3.0]),
+        np.array([4.0]),
+    )
+    frame, _, _ = frame_of([raw(GEN, [1, 2, 3], [1, 2, 3]), phase, failed])
+    np.testing.assert_array_equal(frame["evolution_phase_duration_seconds{selection}"], [np.nan, 0.1, 0.2])
+    np.testing.assert_array_equal(
+        frame["evolution_evaluation_failures_total{ValueError}"], [np.nan, np.nan, 4.0]
+    )
+
+
+def test_parts_in_the_log_fill_what_prometheus_missed(tmp_path):
+    (tmp_path / "r").mkdir()
+    lines = [
+        {
+            "generation": n,
+            "timestamp": f"2026-11-24T00:00:0{n}Z",
+            "evolution_phase_duration_seconds": {"selection": n / 10},
+        }
+        for n in (1, 2, 3)
+    ]
+    (tmp_path / "r" / "generations.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    log = axis.logged(RunsDirectory(tmp_path, axis.PARTS).generations("r"))
+    second = float(log["time"].iloc[1])
+    phase = RawSeries(
+        {"__name__": "evolution_phase_duration_seconds", "instance": "a", "phase": "selection"},
+        np.array([second]),
+        np.array([0.2]),
+    )
+    frame, _, disagreements = axis.joined(axis.scraped([raw(GEN, [second], [2]), phase]), log, None)
+    assert frame["evolution_phase_duration_seconds{selection}"].tolist() == [0.1, 0.2, 0.3]
+    assert frame["source"].tolist() == ["log", "prometheus", "log"]
+    assert disagreements == 0

@@ -165,3 +165,31 @@ def test_zoom_is_kept_while_the_run_stays_and_the_x_range_while_the_axis_stays()
     other = evolution.draw([metrics.FITNESS], points([1.0, 2.0]), Options("elapsed"), revision="r")
     assert one.layout.uirevision == more.layout.uirevision == other.layout.uirevision
     assert one.layout.xaxis.uirevision == more.layout.xaxis.uirevision != other.layout.xaxis.uirevision
+
+
+def test_the_parts_of_a_generation_lie_on_each_other_below_its_time_and_say_their_own_value():
+    duration, phase = str(metrics.GENERATION_DURATION), metrics.PHASE_DURATION.part
+    frame = points(
+        [0.1] * 4,
+        **{
+            duration: [3.0, 3.0, np.nan, 3.0],
+            phase("evaluate <b>"): [1.0, 1.0, np.nan, 1.0],
+            phase("select"): [0.5, np.nan, np.nan, 0.5],
+        },
+    )
+    figure = evolution.draw([metrics.PACE], frame)
+    edges = [one for one in figure.data if one.customdata is not None]
+    assert [one.name for one in edges] == ["evaluate &lt;b&gt;", "select"]
+    np.testing.assert_allclose(edges[1].y, [1.5, 1.0, np.nan, 1.5])
+    np.testing.assert_allclose(edges[1].customdata, [0.5, np.nan, np.nan, 0.5])
+    filled = next(one for one in figure.data if one.fill == "toself" and one.name == "select")
+    assert np.nanmin(filled.y) == 1.0  # it stands on the part below
+    assert np.isnan(filled.y).sum() == 2  # a hole parts the shape
+    assert trace(figure, "wall time of a generation").y.tolist()[0] == 3.0
+
+
+def test_parts_without_their_whole_are_drawn_and_stay_linear():
+    frame = points([0.1] * 3, **{metrics.PHASE_DURATION.part("evaluate"): [1.0, 2.0, 1.0]})
+    assert evolution.drawable(metrics.PACE, frame)
+    assert evolution.columns([metrics.PACE], frame) == [metrics.PHASE_DURATION.part("evaluate")]
+    assert evolution.draw([metrics.PACE], frame, Options(log=True)).layout.yaxis.type == "linear"
