@@ -12,7 +12,7 @@ from collectors.alertmanager import Matcher, Silence
 from collectors.unavailable import Unavailable
 from dashboard.alerts.entry import AlertList, Entry
 from dashboard.alerts.matchers import MatcherError, parse, written
-from dashboard.alerts.silencing import in_turn
+from dashboard.alerts.silencing import in_turn, mute
 from dashboard.alerts.ticket import ticket
 from dashboard.catalogue.units import SECONDS
 from dashboard.people import Refused
@@ -255,18 +255,11 @@ def _silenced(alert: str, place: str, seconds: int) -> None:
     text = str(st.session_state.get(f"silence-matchers-{place}", ""))
 
     def make(who: Author, sources: Sources) -> None:
-        start = time.time()
-        made = in_turn(
+        mute(
             sources.alertmanagers,
-            lambda replica: replica.create_silence(
-                parse(text), starts_at=start, ends_at=start + seconds, created_by=who.name, comment=comment
-            ),
-        )
-        sources.store.record(
+            sources.store,
             who=who,
-            action="silence",
-            subject=alert,
-            silence=made,
+            alert=alert,
             matchers=text,
             seconds=seconds,
             comment=comment,
