@@ -21,10 +21,12 @@ if TYPE_CHECKING:
     from collectors.runs import RunsDirectory
     from dashboard.alerts.board import AlertBoard
     from dashboard.alerts.episodes import History
+    from dashboard.alerts.past import Past
     from dashboard.benchmark.runs import Benchmarks
     from dashboard.feed import Feed, LogLines, Traces
     from dashboard.feed.source import Shared
     from dashboard.health import Health
+    from dashboard.runbooks.questions import Answered
     from dashboard.sampler import Sampler
     from dashboard.store import Store
 
@@ -37,7 +39,7 @@ class Sources:
 
     def build(self) -> None:
         """Build what all sessions share, before two of them ask for it at once."""
-        for name in ("registry", "feed", "alerts", "episodes", "benchmarks", "store"):
+        for name in ("registry", "feed", "alerts", "past", "episodes", "answers", "benchmarks", "store"):
             getattr(self, name)
 
     @cached_property
@@ -117,6 +119,20 @@ class Sources:
         return Shared(3 * self.settings.refresh_seconds, time.time, most=16)
 
     @cached_property
+    def past(self) -> "Past | None":
+        """What Prometheus recorded of alerts, or None where none is configured."""
+        from dashboard.alerts.past import Past
+
+        return Past(self.prometheus) if self.prometheus is not None else None
+
+    @cached_property
+    def answers(self) -> "Shared[Answered]":
+        """What questions of runbooks found, by question and words; asked anew after a refresh."""
+        from dashboard.feed.source import Shared
+
+        return Shared(self.settings.refresh_seconds, time.time, most=256)
+
+    @cached_property
     def log_index(self) -> "LogIndex":
         """Which parts of the log files hold which generations; grows with each search for one."""
         from collectors.logs import LogIndex
@@ -176,9 +192,7 @@ class Sources:
         """Benchmark runs, past and present."""
         from dashboard.benchmark.runs import Benchmarks
 
-        return Benchmarks(
-            self.settings.data_dir, targets=self.settings.benchmark_targets, runs_dir=self.settings.runs_dir
-        )
+        return Benchmarks.of(self.settings)
 
     @cached_property
     def health(self) -> "Health":

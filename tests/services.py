@@ -137,7 +137,7 @@ class PrometheusService(Service):
         """Make it read its configuration and rules again."""
         self.post("/-/reload")
 
-    def backfill(self, openmetrics: str) -> None:
+    def backfill(self, openmetrics: str, seconds: float = 60.0) -> None:
         """Put history into it: stop, write blocks from OpenMetrics text with time stamps in seconds, start again.
 
         The text ends with `# EOF`. Blocks are read at start, so the service is stopped for the while.
@@ -149,7 +149,7 @@ class PrometheusService(Service):
         log = self.directory / "promtool.log"
         command = [promtool, "tsdb", "create-blocks-from", "openmetrics", str(source)]
         with Child("promtool", [*command, str(self.directory / "data")], log=log) as writing:
-            wait_until(lambda: not writing.running, 60, "promtool to write blocks")
+            wait_until(lambda: not writing.running, seconds, "promtool to write blocks")
             assert writing.returncode == 0, writing.tail()
         self.start()
 

@@ -20,7 +20,11 @@ from dashboard.store import Acknowledgement, Store
 ARRIVAL_SECONDS = (
     120.0  # Prometheus finds its Alertmanagers after it began to fire, and sends again after a minute
 )
-GONE_SECONDS = 900.0  # how far back an alert is remembered whose source vanished
+# An alert is remembered for so long whose source vanished. Prometheus leaves out those whose target answers, which is
+# all of them on most days: only what this look may have to say is sent.
+_GONE = '{alertname!="",job!="",instance!=""%s}[15m]) unless on (job, instance) (up == 1)'
+FIRED_AND_UNWATCHED = "last_over_time(ALERTS" + _GONE % ',alertstate="firing"'
+BEGAN_AND_UNWATCHED = "last_over_time(ALERTS_FOR_STATE" + _GONE % ""
 ENDED_SECONDS = 60.0  # missing for so long is over; a Prometheus that restarts needs less to see it again
 
 GLANCE = 3  # refresh intervals that a list may be old and still do for a banner
@@ -157,6 +161,13 @@ class AlertBoard:
         """Alerts that fired lately and ended because their source went: that is not the same as resolved."""
         if self._prometheus is None:
             return []
+        fired = self._prometheus.instant(FIRED_AND_UNWATCHED).samples
+        if not fired:
+            return []
+        began = {
+            merge.fingerprint(_own(sample.labels)): sample.value
+            for sample in self._prometheus.instant(BEGAN_AND_UNWATCHED).samples
+        }
         now_active = {merge.fingerprint(alert.labels) for alert in alerts}
         up = {
             (labels.get("job"), labels.get("instance"))
@@ -164,13 +175,11 @@ class AlertBoard:
             if target.get("health") != "down" and (labels := target.get("labels") or {})
         }
         gone: dict[str, Entry] = {}
-        for series in self._prometheus.raw('ALERTS{alertstate="firing"}', GONE_SECONDS):
-            labels = {
-                name: value for name, value in series.labels.items() if name not in {"__name__", "alertstate"}
-            }
+        for sample in fired:
+            labels = _own(sample.labels)
             identity = merge.fingerprint(labels)
             where = (labels.get("job"), labels.get("instance"))
-            if identity in now_active or None in where or where in up:
+            if identity in now_active or where in up:
                 continue
             gone[identity] = Entry(
                 name=labels.get("alertname", ""),
@@ -178,7 +187,7 @@ class AlertBoard:
                 labels=labels,
                 annotations={},
                 fingerprint=identity,
-                fired_at=float(series.times[0]),
+                since=began.get(identity),
                 said={"prometheus": "gone"},
                 note=f"{where[0]}/{where[1]} is no longer scraped: this alert has not resolved, its source is gone.",
             )
@@ -251,6 +260,11 @@ class AlertBoard:
             self._store.alerts_ended(over)
         except Unavailable:
             return  # said by `_said` on the same look
+
+
+def _own(labels: Mapping[str, str]) -> dict[str, str]:
+    """The labels of an alert without those of the series that tells of it."""
+    return {name: value for name, value in labels.items() if name not in {"__name__", "alertstate"}}
 
 
 def _try(ask: Callable[[], _Found]) -> _Found | Unavailable:

@@ -8,6 +8,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
 from collectors.alertmanager import Notified
@@ -32,9 +33,16 @@ class Ruled:
 
 def fingerprint(labels: Mapping[str, str]) -> str:
     """The identity of a label set, as Prometheus and Alertmanager compute it: FNV-1a, 64 bits, over sorted labels."""
+    return _hashed(tuple(sorted(labels.items())))
+
+
+@lru_cache(
+    maxsize=65_536
+)  # every look meets the same alerts again, and ten thousand of them take half a second
+def _hashed(labels: tuple[tuple[str, str], ...]) -> str:
     value = _FNV_OFFSET
-    for name in sorted(labels):
-        for part in (name, labels[name]):
+    for label in labels:
+        for part in label:
             for byte in part.encode("utf-8", "surrogatepass") + b"\xff":
                 value = ((value ^ byte) * _FNV_PRIME) & 0xFFFFFFFFFFFFFFFF
     return f"{value:016x}"

@@ -14,7 +14,7 @@ from collectors.logs import LogLine, files, tail
 from collectors.runs import Topology
 from collectors.unavailable import Unavailable
 from dashboard import catalogue
-from dashboard.alerts.episodes import Episode, History, history
+from dashboard.alerts.episodes import Episode, History
 from dashboard.benchmark.index import RunSummary
 from dashboard.catalogue.spec import Panel
 from dashboard.feed import Answer, Evolution, ExpertLoads, Run, Window
@@ -227,7 +227,7 @@ def _topologies(sources: Sources, run_id: str) -> tuple[Topology, ...]:
 
 
 def _history(sources: Sources, start: float, end: float) -> History | None:
-    return None if sources.prometheus is None else history(sources.prometheus, start, end)
+    return None if sources.past is None else sources.past.between(start, end)
 
 
 def _of_run(known: History | None, run_id: str) -> History | None:

@@ -1,18 +1,15 @@
 """What fired before: every episode in the window with its beginning and end, who had it, and a timeline."""
 
-import time
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
 import pandas as pd
 import streamlit as st
 
-from collectors.prometheus import Prometheus
 from collectors.unavailable import Unavailable
 from dashboard.alerts.episodes import Episode, History
-from dashboard.alerts.episodes import history as read
+from dashboard.alerts.past import Past
 from dashboard.catalogue.units import SECONDS
-from dashboard.feed.source import Shared
 from dashboard.figures import episodes as figure
 from dashboard.shell import address, charts, states
 from dashboard.shell import alert_detail as detail
@@ -20,15 +17,10 @@ from dashboard.shell.look import Look
 from dashboard.shell.text import clock, visible
 from dashboard.store import Acknowledgement
 
-FRESH_SECONDS = (
-    15.0  # reading every sample of ALERTS costs more than a list: it is shared and looked at more seldom
-)
 MOST_ROWS = 1000
 AFTERWARDS_SECONDS = 60.0  # somebody may take an alert that has just ended
 Owners = dict[tuple[str, float], list[str]]  # (fingerprint, since) -> names
 AROUND_SECONDS = 600.0  # read before and after a moment: enough to see the evaluations on both sides of it
-
-_histories: Shared[History] = Shared(FRESH_SECONDS, time.time, most=32)
 
 
 def then(look: Look) -> None:
@@ -37,15 +29,15 @@ def then(look: Look) -> None:
     if moment is None:
         return
     charts.heading(f"At {clock(moment, look.view.zone)}", "What Prometheus recorded for that moment.")
-    prometheus: Prometheus | None = look.sources.prometheus
-    if prometheus is None:
+    past = look.sources.past
+    if past is None:
         states.empty("No Prometheus is configured, and it alone remembers what fired.")
         return
     if moment > look.sources.feed.now():
         states.empty("This moment has not come yet.")
         return
-    looked = _histories.get(
-        (id(prometheus), moment), lambda: _read(prometheus, moment - AROUND_SECONDS, moment + AROUND_SECONDS)
+    looked = look.sources.episodes.get(
+        ("at", moment), lambda: _read(past, moment - AROUND_SECONDS, moment + AROUND_SECONDS)
     )
     if looked.value is None:
         if looked.unavailable is not None:
@@ -80,13 +72,13 @@ def history(look: Look) -> None:
         "Before",
         "Read from what Prometheus recorded at each evaluation, so a short episode is not lost between two points of a chart.",
     )
-    prometheus: Prometheus | None = look.sources.prometheus
-    if prometheus is None:
+    past = look.sources.past
+    if past is None:
         states.empty("No Prometheus is configured, and it alone remembers what fired.")
         return
     window = look.view.window
     start, end = window.bounds(look.sources.feed.now())
-    looked = _histories.get((id(prometheus), window.from_, window.to), lambda: _read(prometheus, start, end))
+    looked = look.sources.episodes.get((window.from_, window.to), lambda: _read(past, start, end))
     if looked.unavailable is not None and looked.value is None:
         states.unavailable(looked.unavailable)
         return
@@ -113,8 +105,8 @@ def history(look: Look) -> None:
     )
 
 
-def _read(prometheus: Prometheus, start: float, end: float) -> History:
-    found = read(prometheus, start, end)
+def _read(past: Past, start: float, end: float) -> History:
+    found = past.between(start, end)
     if found.unavailable is not None:
         raise found.unavailable
     return found

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from dashboard.alerts.episodes import Episode, History, history
+from dashboard.alerts.episodes import Episode, History
 from dashboard.feed import Window
 from dashboard.figures.marks import Kind, Mark
 from dashboard.sources import Sources
@@ -19,12 +19,12 @@ def marks(sources: Sources, window: Window, run_id: str, now: float) -> tuple[Ma
 
 
 def _alerts(sources: Sources, window: Window, run_id: str, start: float, end: float) -> Iterable[Mark]:
-    prometheus = sources.prometheus
-    if prometheus is None:
+    past = sources.past
+    if past is None:
         return []
 
     def read() -> History:
-        read = history(prometheus, start, end)
+        read = past.between(start, end)
         if read.unavailable is not None:
             raise read.unavailable
         return read

@@ -8,7 +8,7 @@ from collectors.alertmanager import Alertmanager, Matcher
 from collectors.prometheus import Prometheus
 from dashboard.alerts.board import AlertBoard
 from dashboard.alerts.entry import Entry
-from dashboard.alerts.episodes import history
+from dashboard.alerts.past import Past
 from dashboard.alerts.ticket import ticket
 from dashboard.store import Store
 from tests import services
@@ -210,7 +210,11 @@ def test_the_story_of_an_alert_whose_source_vanishes_and_prometheus_too(board, s
     # an episode is over when an evaluation or two have gone without it
     past = services.wait_until(
         lambda: (
-            (found := history(client, began - 60, time.time(), matchers='alertname="LowPopulationDiversity"'))
+            (
+                found := Past(client, matchers='alertname="LowPopulationDiversity"').between(
+                    began - 60, time.time()
+                )
+            )
             and found.episodes[0].ended_at
             and found
         )

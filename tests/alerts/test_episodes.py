@@ -8,7 +8,8 @@ import pytest
 from collectors.prometheus import Prometheus
 from collectors.prometheus.answers import RawSeries
 from dashboard.alerts import trace
-from dashboard.alerts.episodes import _episodes, history
+from dashboard.alerts.episodes import Episode, of_alert
+from dashboard.alerts.past import Past, stretches
 from tests import services
 
 LABELS = {"__name__": "ALERTS_FOR_STATE", "alertname": "A", "run_id": "r1"}
@@ -18,6 +19,16 @@ def _series(*pieces: tuple[float, np.ndarray]) -> RawSeries:
     times = np.concatenate([times for _, times in pieces])
     values = np.concatenate([np.full(len(times), since) for since, times in pieces])
     return RawSeries(LABELS, times, values)
+
+
+def _episodes(series: RawSeries, fired: np.ndarray, beats: np.ndarray, end: float) -> list[Episode]:
+    """The episodes of one alert that was pending whenever it did not fire."""
+    pending = np.setdiff1d(series.times, fired)
+    interval = float(np.median(np.diff(beats if beats.size > 2 else series.times)))
+    known = (float(min(series.times[0], *beats[:1])), end)
+    return list(
+        of_alert({"alertname": "A", "run_id": "r1"}, stretches(series, pending), beats, known, interval)
+    )
 
 
 def _every(start: float, end: float, step: float = 15.0) -> np.ndarray:
@@ -42,7 +53,7 @@ def test_a_restart_of_prometheus_does_not_part_an_episode():
 
 def test_one_that_ended_while_prometheus_watched_is_two():
     series = _series((1000.0, _every(1000, 1300)), (1400.0, _every(1400, 1600)))
-    assert len(list(_episodes(series, np.empty(0), _every(0, 4000), 4000.0))) == 2
+    assert len(_episodes(series, np.empty(0), _every(0, 4000), 4000.0)) == 2
 
 
 def test_what_still_holds_has_no_end_and_what_never_fired_says_so():
@@ -55,7 +66,7 @@ def test_what_still_holds_has_no_end_and_what_never_fired_says_so():
 def test_history_is_read_from_a_real_prometheus(tmp_path_factory, hours, past_prometheus):
     """A short episode of 75 seconds an hour ago, at any zoom; past two days the step is said."""
     client, now = past_prometheus
-    found = history(client, now - hours * 3600, now)
+    found = Past(client).between(now - hours * 3600, now)
     if hours <= 48:
         assert found.step_seconds is None
         [episode] = found.episodes
@@ -70,7 +81,7 @@ def test_history_is_read_from_a_real_prometheus(tmp_path_factory, hours, past_pr
 @pytest.mark.services
 def test_the_worst_value_of_an_episode_is_the_expression_s(past_prometheus):
     client, now = past_prometheus
-    [episode] = history(client, now - 3600, now).episodes
+    [episode] = Past(client).between(now - 3600, now).episodes
     found = trace.read(client, 'x{run_id="r1"} > 1', episode.labels, episode.since, episode.ended_at)
     assert found.measured.worst(found.values) == 7.0
     nothing = trace.read(client, "missing > 1", episode.labels, episode.since, now)
