@@ -1,8 +1,10 @@
 """From a Markdown page to its parts: text to show, steps to tick off, checks to run.
 
 A page is plain Markdown that reads well on a forge: YAML front matter, the five headings, `- [ ]` items as steps, and
-in them fenced `promql` blocks (```promql id=NAME range=30m) with a table of verdicts right after. A page that is not
-quite so is still read; what is wrong with it is in `Runbook.problems`. Raw HTML is never taken as HTML.
+in them fenced blocks with a table of verdicts right after: ```promql id=NAME range=30m unit=bytes holds a query, ```nvml
+id=NAME, ```log id=NAME and ```benchmark id=NAME hold a question of `dashboard.runbooks.questions`, by name. ```action
+id=NAME names something to offer. A page that is not quite so is still read; what is wrong with it is in
+`Runbook.problems`. Raw HTML is never taken as HTML.
 """
 
 import datetime as dt
@@ -19,10 +21,32 @@ from markdown_it import MarkdownIt
 from markdown_it.tree import SyntaxTreeNode
 
 from dashboard.alerts import promql
-from dashboard.runbooks import template
+from dashboard.catalogue.units import (
+    BYTES,
+    CELSIUS,
+    COUNT,
+    HERTZ,
+    NUMBER,
+    PERCENT,
+    RATIO,
+    SECONDS,
+    WATTS,
+    Unit,
+)
+from dashboard.runbooks import actions, calls, questions, template
+from dashboard.runbooks.actions import Action
+from dashboard.runbooks.calls import CallError
+from dashboard.runbooks.questions import SOURCES, Call
 from dashboard.runbooks.verdict import Row
 
 HEADINGS = ("Meaning", "Impact", "Diagnosis", "Mitigation", "Prevention")
+DRAWN = "1h"  # how far back a query is drawn unless the page says otherwise
+
+# What a page may call the unit of a query's answer; the questions have theirs by declaration.
+UNITS: Mapping[str, Unit] = {
+    unit.name.replace("degrees Celsius", "celsius"): unit
+    for unit in (NUMBER, COUNT, RATIO, PERCENT, SECONDS, BYTES, WATTS, CELSIUS, HERTZ)
+}
 
 _FRONT = re.compile(r"\A---\n(.*?)\n---\n", re.DOTALL)
 _TASK = re.compile(r"\[[ xX]\]\s+")
@@ -45,17 +69,25 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True)
+class Query:
+    """A question to Prometheus."""
+
+    promql: str  # with placeholders
+    range_seconds: float  # how far back to draw it
+
+
+@dataclass(frozen=True, slots=True)
 class Check:
-    """A query to run for this alert's labels and how to read its answer."""
+    """Something to ask for this alert's labels and how to read its answer."""
 
     id: str
-    promql: str  # with placeholders
+    asks: Query | Call
+    unit: Unit  # of the answer, and so of the numbers in the table
     rows: tuple[Row, ...]
-    range_seconds: float | None  # how far back to draw it; None: the value alone
     line: int
 
 
-Piece = Text | Step | Check
+Piece = Text | Step | Check | Action
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +122,11 @@ class Runbook:
     def checks(self) -> tuple[Check, ...]:
         """Every check of the page, in order."""
         return tuple(piece for piece in self.pieces if isinstance(piece, Check))
+
+    @property
+    def actions(self) -> tuple[Action, ...]:
+        """Every action the page offers, in order."""
+        return tuple(piece for piece in self.pieces if isinstance(piece, Action))
 
     @property
     def steps(self) -> tuple[Step, ...]:
@@ -182,10 +219,17 @@ class _Page:
         for i, block in enumerate(blocks):
             if block is skip:
                 continue
-            if block.type == "fence" and block.info.split(maxsplit=1)[:1] == ["promql"]:
+            info = block.info.split() if block.type == "fence" else []
+            if info[:1] in (["promql"], *([source] for source in SOURCES)):
                 table = blocks[i + 1] if i + 1 < len(blocks) and blocks[i + 1].type == "table" else None
-                yield self._check(block, table)
+                check = self._check(block, table)
+                if check is not None:
+                    yield check
                 skip = table
+            elif info[:1] == ["action"]:
+                action = self._action(block)
+                if action is not None:
+                    yield action
             elif block.type in {"bullet_list", "ordered_list"} and any(map(_is_task, block.children)):
                 for item in block.children:
                     yield from self._item(item)
@@ -201,29 +245,58 @@ class _Page:
         yield Step(self._unique(_slug(words)), words)
         yield from self._pieces(rest)
 
-    def _check(self, fence: SyntaxTreeNode, table: SyntaxTreeNode | None) -> Check:
-        line = self._line(fence)
-        options = dict(word.partition("=")[::2] for word in fence.info.split()[1:])
-        unknown = options.keys() - {"id", "range"}
-        if unknown:
-            self._problems.append(f"line {line}: unknown option {', '.join(sorted(unknown))} of a check")
-        identity = options.get("id", "")
-        if not _ID.fullmatch(identity):
-            self._problems.append(f"line {line}: a check needs id=… of a-z, 0-9 and -")
-            identity = "check"
-        elif identity in self._ids:
-            self._problems.append(f"line {line}: the id {identity!r} stands twice")
-        self._prove(fence.content, line)
+    def _check(self, fence: SyntaxTreeNode, table: SyntaxTreeNode | None) -> Check | None:
+        """The check, or None where nobody could ask it."""
+        line, source = self._line(fence), fence.info.split()[0]
+        options = self._options(fence, {"id", "range", "unit"} if source == "promql" else {"id"})
+        identity = self._named(options, fence)
+        asks: Query | Call
+        if source == "promql":
+            self._prove(fence.content, line)
+            asks = Query(fence.content.strip(), self._seconds(options.get("range"), line))
+            unit = UNITS.get(options.get("unit", "number"))
+            if unit is None:
+                self._problems.append(f"line {line}: unit={options['unit']} is none of {', '.join(UNITS)}")
+        else:
+            try:
+                asks = questions.parse(source, fence.content)  # type: ignore[arg-type]  # one of SOURCES
+            except CallError as why:
+                self._problems.append(f"line {line}: {why}")
+                return None
+            unit = asks.question.unit
         rows = tuple(self._rows(table)) if table else ()
         if not rows:
             self._problems.append(f"line {line}: check {identity!r} has no verdicts (a table right after it)")
-        return Check(
-            id=self._unique(identity),
-            promql=fence.content.strip(),
-            rows=rows,
-            range_seconds=self._seconds(options.get("range"), line),
-            line=line,
-        )
+        return Check(self._unique(identity), asks, unit or NUMBER, rows, line)
+
+    def _action(self, fence: SyntaxTreeNode) -> Action | None:
+        line = self._line(fence)
+        identity = self._named(self._options(fence, {"id"}), fence)
+        try:
+            name, given = calls.parse(fence.content, actions.KNOWN)
+        except CallError as why:
+            self._problems.append(f"line {line}: {why}")
+            return None
+        return Action(self._unique(identity), name, given, line)
+
+    def _options(self, fence: SyntaxTreeNode, known: set[str]) -> dict[str, str]:
+        options = dict(word.partition("=")[::2] for word in fence.info.split()[1:])
+        unknown = options.keys() - known
+        if unknown:
+            self._problems.append(
+                f"line {self._line(fence)}: unknown option {', '.join(sorted(unknown))} of a block of {fence.info.split()[0]}"
+            )
+        return options
+
+    def _named(self, options: Mapping[str, str], fence: SyntaxTreeNode) -> str:
+        """The block's id; what is wrong with it is noted."""
+        identity, line, kind = options.get("id", ""), self._line(fence), fence.info.split()[0]
+        if not _ID.fullmatch(identity):
+            self._problems.append(f"line {line}: a block of {kind} needs id=… of a-z, 0-9 and -")
+            return kind
+        if identity in self._ids:
+            self._problems.append(f"line {line}: the id {identity!r} stands twice")
+        return identity
 
     def _prove(self, query: str, line: int) -> None:
         """A query must parse with ordinary labels in it, and refuse to be anything else with hostile ones."""
@@ -250,14 +323,12 @@ class _Page:
             except ValueError as why:
                 self._problems.append(f"line {self._line(row)}: {why}")
 
-    def _seconds(self, duration: str | None, line: int) -> float | None:
-        if duration is None:
-            return None
+    def _seconds(self, duration: str | None, line: int) -> float:
         try:
-            return float(promql_parser.parse_duration(duration).total_seconds())
+            return float(promql_parser.parse_duration(duration or DRAWN).total_seconds())
         except ValueError:
             self._problems.append(f"line {line}: range={duration} is no duration")
-            return None
+            return float(promql_parser.parse_duration(DRAWN).total_seconds())
 
     def _unique(self, identity: str) -> str:
         chosen, number = identity, 2

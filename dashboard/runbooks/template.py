@@ -101,6 +101,15 @@ def markdown(template: str, context: Context) -> str:
     return _by_place(template, context, pieces)
 
 
+def words(template: str, context: Context) -> str:
+    """What a question is asked with, with this alert's values as they are: nothing reads them as anything but words.
+
+    Raises:
+        TemplateError: a placeholder is none of ours.
+    """
+    return _fill(template, context, str)
+
+
 def holes(template: str) -> frozenset[str]:
     """The label names a text asks for.
 

@@ -10,15 +10,11 @@ from dataclasses import dataclass
 import pandas as pd
 import streamlit as st
 
-from collectors.unavailable import Unavailable
 from dashboard import catalogue
 from dashboard.alerts.entry import Entry
-from dashboard.catalogue.spec import Alert, Panel, Series
-from dashboard.catalogue.units import NUMBER
-from dashboard.feed import Reading, Window
-from dashboard.figures import lines
-from dashboard.people import Refused
+from dashboard.catalogue.spec import Alert
 from dashboard.runbooks import (
+    Action,
     Check,
     Context,
     Covered,
@@ -30,39 +26,21 @@ from dashboard.runbooks import (
     Verdict,
     blank,
     coverage,
-    evaluate,
     fill_markdown,
-    fill_promql,
     load,
     names,
     summary,
 )
-from dashboard.shell import address, charts, links, person, states
+from dashboard.shell import address, links, runbook_actions, runbook_checks, runbook_steps, states
 from dashboard.shell.look import Look
+from dashboard.shell.runbook_checks import Asked, series
 from dashboard.shell.text import ago, clock, plain, visible
 from dashboard.shell.view import KEPT, View
 from dashboard.sources import current
 from dashboard.store import Tick
 
-# Level -> (word, Streamlit colour, icon); the word always stands beside the colour.
-LEVELS = {
-    "ok": ("ok", "green", ":material/check_circle:"),
-    "warn": ("warning", "orange", ":material/warning:"),
-    "bad": ("bad", "red", ":material/error:"),
-    "unknown": ("could not tell", "gray", ":material/help:"),
-}
 NOT_LABELS = frozenset({*KEPT, "alert", "alertname", "alertstate", "__name__"})
 PREFIX = "label."  # of a label in the address whose bare name means something else there
-
-
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """One check of a page, run: what was asked, what came, and what that means."""
-
-    check: Check
-    promql: str
-    reading: Reading
-    verdict: Verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,12 +95,13 @@ def read(look: Look) -> None:
     if not name:
         _coverage(look)
         return
+    entry = _entry(name, look)
+    page_name = entry.runbook(names(folders)) if entry is not None else name
     try:
-        runbook = load(name, folders)
+        runbook = load(page_name, folders)
     except NoRunbook as why:
         _template(name, str(why), declared)
         return
-    entry = _entry(name, look)
     labels = dict(entry.labels) if entry is not None else labels_in_address()
     start = (entry.since or entry.fired_at) if entry is not None else None
     context = Context(
@@ -131,13 +110,13 @@ def read(look: Look) -> None:
         start or look.view.window.bounds(look.now)[0],
         look.now,
     )
-    asked = {check.id: _ask(check, context, look) for check in runbook.checks}
-    ticks = look.sources.store.ticks(entry.episode) if entry is not None and runbook.steps else {}
+    asked = runbook_checks.ask_all(runbook.checks, context, look)
+    ticks = runbook_steps.known(entry, runbook, look)
     page = _Page(runbook, context, asked, entry, ticks)
     _head(runbook, declared, labels)
     _about(entry, labels, look)
     _evidence([item.verdict for item in asked.values()])
-    _who(page, look)
+    runbook_steps.head(entry, runbook, ticks, look)
     for section in runbook.sections:
         _section(section, page, look)
     if runbook.problems:
@@ -197,7 +176,7 @@ def _entry(name: str, look: Look) -> Entry | None:
     ]
     if len(matching) < 2:
         return matching[0] if matching else None
-    words = [_series(entry.labels) for entry in matching]
+    words = [series(entry.labels) for entry in matching]
     chosen = st.selectbox(
         f"{len(matching)} alerts of this name are active. Which one?",
         range(len(matching)),
@@ -223,18 +202,6 @@ def _about(entry: Entry | None, labels: Mapping[str, str], look: Look) -> None:
     since = entry.since or entry.fired_at
     taken = f" {entry.acknowledgement.who} has it." if entry.acknowledgement else ""
     st.caption(plain(f"{entry.state} since {clock(since, look.view.zone)}, {ago(since, look.now)}.{taken}"))
-
-
-def _ask(check: Check, context: Context, look: Look) -> Asked:
-    """Run one check for this alert."""
-    try:
-        # A dollar in a label's value must not read as one of the feed's own holes; in a string \x24 is the same.
-        text = fill_promql(check.promql, context).replace("$", "\\x24")
-    except TemplateError as why:
-        refused = Unavailable(f"The check cannot be asked: {why}", kind="template")
-        return Asked(check, check.promql, Reading(unavailable=refused), evaluate(check.rows, refused))
-    reading = look.sources.feed.instant(text)
-    return Asked(check, text, reading, evaluate(check.rows, reading.unavailable or reading.samples))
 
 
 def _head(runbook: Runbook, declared: Alert | None, labels: Mapping[str, str]) -> None:
@@ -267,121 +234,15 @@ def _evidence(verdicts: Sequence[Verdict]) -> None:
 def _section(section: Section, page: _Page, look: Look) -> None:
     st.markdown(f"#### {plain(section.title)}")
     for piece in section.pieces:
-        if isinstance(piece, Check):
-            check(page.asked[piece.id], look)
-            continue
         try:
-            words = fill_markdown(piece.markdown, page.context)
+            if isinstance(piece, Check):
+                runbook_checks.show(page.asked[piece.id], look)
+            elif isinstance(piece, Action):
+                runbook_actions.offer(piece, page.runbook.name, page.entry, page.context, look)
+            elif isinstance(piece, Step):
+                words = " ".join(fill_markdown(piece.markdown, page.context).split())
+                runbook_steps.show(piece, words, page.entry, page.ticks, look)
+            else:
+                st.markdown(fill_markdown(piece.markdown, page.context))
         except TemplateError as why:
             st.error(plain(str(why)))
-            continue
-        if isinstance(piece, Step):
-            _step(piece, words, page, look)
-        else:
-            st.markdown(words)
-
-
-def _step(step: Step, words: str, page: _Page, look: Look) -> None:
-    """A step with its tick, shared by everybody who looks at this episode."""
-    words = " ".join(words.split())
-    if page.entry is None:
-        st.markdown(f"- {words}")
-        return
-    episode = page.entry.episode
-    done = page.ticks.get(step.id)
-    key = f"tick-{episode}-{step.id}"
-    st.session_state[key] = done is not None
-    st.checkbox(
-        words,
-        key=key,
-        disabled=not person.allowed(look.sources),
-        on_change=_ticked,
-        args=(key, episode, step.id),
-    )
-    if done is not None:
-        note = f": {done.note}" if done.note else ""
-        st.caption(plain(f"done by {done.who}, {clock(done.at, look.view.zone)}{note}"))
-
-
-def _ticked(key: str, episode: str, step: str) -> None:
-    """Keep what was ticked or taken back. Without a name nothing is kept, and the page says so."""
-    sources, done = current(), bool(st.session_state[key])
-    try:
-        who = person.author(sources, "runbook", "tick" if done else "untick")
-        if done:
-            sources.store.tick(episode, step, who=who, note=str(st.session_state.get("tick-note") or ""))
-            st.session_state["tick-note"] = ""
-        else:
-            sources.store.untick(episode, step, who=who)
-        person.remember(who.name)
-    except (Refused, ValueError, Unavailable) as why:
-        st.session_state["runbook-problem"] = str(why)
-
-
-def _who(page: _Page, look: Look) -> None:
-    """The name that ticks are kept under, and a note for the next one."""
-    if page.entry is None or not page.runbook.steps:
-        return
-    if person.may_write(look.sources):
-        with st.container(horizontal=True, vertical_alignment="bottom"):
-            with st.container(width=220):
-                person.name("runbook")
-            st.text_input("Note for the next tick", key="tick-note", placeholder="optional", width=420)
-    problem = st.session_state.pop("runbook-problem", "")
-    if problem:
-        st.error(plain(problem))
-    done = sum(step.id in page.ticks for step in page.runbook.steps)
-    st.caption(f"{done} of {len(page.runbook.steps)} steps done in this episode")
-
-
-def check(item: Asked, look: Look) -> None:
-    """A check's verdict in words, the value it stands on, how old that is, and the query."""
-    word, colour, icon = LEVELS[item.verdict.level]
-    with st.container(border=True):
-        with st.container(horizontal=True, vertical_alignment="center"):
-            st.badge(word, icon=icon, color=colour)  # type: ignore[arg-type]  # one of Streamlit's colours
-            st.markdown(plain(item.verdict.words), width="content")
-            if item.verdict.value is not None:
-                st.markdown(f"**{plain(NUMBER.format(item.verdict.value))}**", width="content")
-            st.caption(
-                plain(
-                    f"{clock(item.reading.looked_at, look.view.zone)}, {ago(item.reading.looked_at, look.now)}"
-                ),
-                width="content",
-            )
-            with st.popover("Query", type="tertiary", key=f"query-{item.check.id}"):
-                st.code(item.promql, language="promql", wrap_lines=True)
-        for part in item.verdict.parts[:8] if len(item.verdict.parts) > 1 else ():
-            st.caption(
-                plain(
-                    f"{LEVELS[part.level][0]}: {_series(part.labels)} = {NUMBER.format(part.value)}. {part.words}"
-                )
-            )
-        if len(item.verdict.parts) > 8:
-            st.caption(f"and {len(item.verdict.parts) - 8} more series")
-        if item.check.range_seconds is not None:
-            _trace(item, item.check.range_seconds, look)
-
-
-def _series(labels: Mapping[str, str] | None) -> str:
-    return (
-        ", ".join(f"{name}={value}" for name, value in (labels or {}).items() if name != "__name__")
-        or "value"
-    )
-
-
-def _trace(item: Asked, seconds: float, look: Look) -> None:
-    """The same query over the check's own range, small."""
-    panel = Panel(
-        key=f"check-{item.check.id}",
-        title=item.check.id,
-        why="",
-        unit=NUMBER,
-        series=(Series("value", item.promql),),
-    )
-    answer = look.sources.feed.panels([panel], Window(f"now-{round(seconds)}s"))[panel.key]
-    if answer.empty:
-        return
-    figure = lines.draw(panel, answer.frame, zone=look.view.zone, revision=item.promql)
-    figure.update_layout(height=130, showlegend=False)
-    charts.show(figure, key=f"check-{item.check.id}", alt=charts.spoken(panel, answer))

@@ -1,6 +1,7 @@
 """The shipped pages: one for every alert, whole, and with checks that see the alert when it really fires."""
 
 import re
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,20 @@ from dashboard import catalogue
 from dashboard.alerts import promql
 from dashboard.catalogue.monitoring import FOREIGN
 from dashboard.export.rules import rules
-from dashboard.runbooks import Context, Text, evaluate, fill_markdown, fill_promql, load, names
+from dashboard.runbooks import (
+    Action,
+    Check,
+    Context,
+    Piece,
+    Query,
+    Runbook,
+    Text,
+    evaluate,
+    fill_markdown,
+    fill_promql,
+    load,
+    names,
+)
 from dashboard.runbooks.template import holes
 from dashboard.settings import Settings
 from tests.alerts import playing
@@ -23,6 +37,17 @@ DECLARED = {
 }
 ALERTS = {alert.name: alert for alert in catalogue.ALERTS}
 TOLD = {case.alert: case for case in reversed(CASES) if case.says[0]}
+
+
+def _queries(runbook: Runbook) -> list[tuple[Check, Query]]:
+    return [(check, check.asks) for check in runbook.checks if isinstance(check.asks, Query)]
+
+
+def _templates(piece: Piece) -> Iterable[str]:
+    """Everything in a piece that may hold a placeholder."""
+    if isinstance(piece, Check):
+        return [piece.asks.promql] if isinstance(piece.asks, Query) else piece.asks.given.values()
+    return piece.given.values() if isinstance(piece, Action) else [piece.markdown]
 
 
 def test_every_alert_has_its_runbook_and_every_runbook_its_alert():
@@ -44,9 +69,9 @@ def test_a_page_is_whole(name: str):
 
 @pytest.mark.parametrize("name", ALERTS)
 def test_every_query_of_a_page_reads_declared_metrics(name: str):
-    for check in load(name).checks:
-        query = fill_promql(check.promql, Context(labels=dict.fromkeys(holes(check.promql), "x")))
-        assert promql.names(query) <= DECLARED, check.id
+    for check, query in _queries(load(name)):
+        filled = fill_promql(query.promql, Context(labels=dict.fromkeys(holes(query.promql), "x")))
+        assert promql.names(filled) <= DECLARED, check.id
 
 
 @pytest.mark.parametrize("name", ALERTS)
@@ -75,10 +100,10 @@ def test_a_page_asks_only_for_labels_its_alert_can_carry(name: str, fired: dict[
     runbook = load(name)
     carried = {*fired[name], "run_id", "instance", "job", "layer"}
     for piece in runbook.pieces:
-        text = getattr(piece, "promql", None) or piece.markdown
-        assert holes(text) <= carried
+        for text in _templates(piece):
+            assert holes(text) <= carried
         if isinstance(piece, Text):
-            assert "{{" not in fill_markdown(text, Context(labels=fired[name]))
+            assert "{{" not in fill_markdown(piece.markdown, Context(labels=fired[name]))
 
 
 @pytest.fixture(scope="module")
@@ -102,11 +127,12 @@ def test_when_the_alert_fires_a_check_of_its_page_returns_data_and_says_so(
 ):
     """Each check is asked of the very series that fire the alert, with the alert's own labels filled in."""
     runbook = load(name)
-    queries = [fill_promql(check.promql, Context(labels=fired[name])) for check in runbook.checks]
+    asked = _queries(runbook)
+    queries = [fill_promql(query.promql, Context(labels=fired[name])) for _, query in asked]
     answers = playing.answers(TOLD[name], tmp_path, rules(Settings()), queries)
     said = {
         evaluate(check.rows, samples).level
-        for check, samples in zip(runbook.checks, answers, strict=True)
+        for (check, _), samples in zip(asked, answers, strict=True)
         if samples
     }
     assert said & ({"ok"} if name == "Watchdog" else {"warn", "bad"})

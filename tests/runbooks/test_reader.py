@@ -4,7 +4,21 @@ from pathlib import Path
 
 import pytest
 
-from dashboard.runbooks import Check, NoRunbook, Row, Step, Text, blank, coverage, load, names
+from dashboard.catalogue.units import BYTES, NUMBER
+from dashboard.runbooks import (
+    Check,
+    Context,
+    NoRunbook,
+    Query,
+    Row,
+    Runbook,
+    Step,
+    Text,
+    blank,
+    coverage,
+    load,
+    names,
+)
 from dashboard.runbooks.reader import read
 
 PAGE = """---
@@ -72,9 +86,9 @@ def test_a_page_comes_apart_into_text_steps_and_checks():
     assert step == Step("look-at-it-closely", "**Look** at it\nclosely.")
     assert check == Check(
         id="diversity",
-        promql='evolution_diversity_score{run_id="{{ $labels.run_id }}"}',
+        asks=Query('evolution_diversity_score{run_id="{{ $labels.run_id }}"}', 1800.0),
+        unit=NUMBER,
         rows=(Row("< 0.05", "bad", "one genotype"), Row("else", "ok", "fine")),
-        range_seconds=1800.0,
         line=28,
     )
     assert after == Text("After the check.\n\n```sh\nnvidia-smi\n```")
@@ -89,9 +103,10 @@ def test_a_page_comes_apart_into_text_steps_and_checks():
         (("## Impact\n\nNone.\n", "## Impact\n"), "heading 'Impact' is empty"),
         (("| ok      | fine", "| good | fine"), "line 35: the verdict is 'good'"),
         (("`else`   |", "`<< 3`   |"), "no condition"),
-        (("id=diversity ", ""), "line 28: a check needs id="),
+        (("id=diversity ", ""), "line 28: a block of promql needs id="),
         (("range=30m", "range=often"), "range=often is no duration"),
         (("range=30m", "size=3"), "unknown option size"),
+        (("range=30m", "unit=furlongs"), "unit=furlongs is none of number, count"),
         (('"{{ $labels.run_id }}"}', "'{{ $labels.run_id }}'}"), "may stand only inside"),
         (("evolution_diversity_score{", "evolution_diversity_score{{"), "line 28"),
         (('run_id }}"}', 'run_id }}"'), "line 28"),
@@ -105,6 +120,68 @@ def test_what_is_wrong_with_a_page_is_said_and_the_rest_is_still_read(change, pr
     runbook = read("Sample", PAGE.replace(*change), path=Path("Sample.md"))
     assert problem in " ".join(runbook.problems)
     assert runbook.section("Prevention").pieces
+
+
+QUESTION = """
+- [ ] Ask the machine.
+
+  ```nvml id=free
+  memory-free-bytes gpu="{{ $labels.gpu_id }}"
+  ```
+
+  | value | verdict | means |
+  |---|---|---|
+  | `< 500e6` | bad | hardly any |
+  | `else` | ok | some |
+
+  ```action id=measure
+  start-benchmark target="reference-moe" profile="standard"
+  ```
+"""
+
+
+def _with_question(*change: str) -> Runbook:
+    return read(
+        "Sample",
+        PAGE.replace("- [x] Second step", QUESTION.replace(*change) if change else QUESTION),
+        path=Path(),
+    )
+
+
+def test_a_question_and_an_action_are_named_and_carry_a_unit():
+    runbook = _with_question()
+    assert runbook.problems == ()
+    check = runbook.checks[1]
+    assert check.asks.question.name == "memory-free-bytes"
+    assert check.unit is BYTES
+    assert check.asks.filled(Context(labels={"gpu_id": '0" instance="x'})) == {
+        "gpu": '0" instance="x',
+        "instance": "",
+    }
+    [action] = runbook.actions
+    assert action.name == "start-benchmark"
+    assert action.filled(Context()) == {"target": "reference-moe", "profile": "standard"}
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        (("memory-free-bytes", "memory-free"), "'memory-free gpu=\"{{ $labels.gpu_id }}\"' is none of ours; there are clock-holds-count,"),
+        (("memory-free-bytes", "__import__('os')"), "is none of ours"),
+        (('gpu="', 'card="'), "memory-free-bytes takes gpu, instance, and not card"),
+        (('gpu_id }}"', 'gpu_id }}" gpu="1"'), "gpu stands twice"),
+        (('gpu_id }}"', 'gpu_id }}'), "is not name=\"words\""),
+        (("$labels.gpu_id", "$labels.gpu_id | html"), "no placeholder"),
+        (("id=free", "id=free range=1h"), "unknown option range of a block of nvml"),
+        (("id=free", ""), "a block of nvml needs id="),
+        (("start-benchmark", "rm -rf"), "is none of ours; there are silence-this-alert, start-benchmark"),
+        (('"standard"', '"endless"'), "'endless' is none of quick, standard, full"),
+        (("id=measure", "id=measure now=yes"), "unknown option now of a block of action"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_with_a_question_or_an_action_is_said(change, problem):
+    assert change[0] in QUESTION
+    assert problem in " ".join(_with_question(*change).problems)
 
 
 def test_a_check_without_a_table_is_a_problem():
@@ -171,7 +248,7 @@ def test_a_page_that_cannot_be_read_is_said(tmp_path: Path, content: bytes):
 def test_the_blank_page_is_a_page_without_problems():
     runbook = read("NewAlert", blank("NewAlert", expression="up == 0\nunless x"), path=Path())
     assert runbook.problems == ()
-    assert runbook.checks[0].promql == "up == 0\nunless x"
+    assert runbook.checks[0].asks.promql == "up == 0\nunless x"
 
 
 def test_a_blank_page_is_for_an_alert_only():
