@@ -22,11 +22,12 @@ if TYPE_CHECKING:
     from dashboard.alerts.board import AlertBoard
     from dashboard.alerts.episodes import History
     from dashboard.alerts.past import Past
+    from dashboard.alerts.reached import Reaches
     from dashboard.benchmark.runs import Benchmarks
     from dashboard.feed import Feed, LogLines, Traces
     from dashboard.feed.source import Shared
     from dashboard.health import Health
-    from dashboard.runbooks.questions import Answered
+    from dashboard.runbooks.questions import Found
     from dashboard.sampler import Sampler
     from dashboard.store import Store
 
@@ -39,7 +40,17 @@ class Sources:
 
     def build(self) -> None:
         """Build what all sessions share, before two of them ask for it at once."""
-        for name in ("registry", "feed", "alerts", "past", "episodes", "answers", "benchmarks", "store"):
+        for name in (
+            "registry",
+            "feed",
+            "alerts",
+            "past",
+            "episodes",
+            "reached",
+            "answers",
+            "benchmarks",
+            "store",
+        ):
             getattr(self, name)
 
     @cached_property
@@ -126,11 +137,18 @@ class Sources:
         return Past(self.prometheus) if self.prometheus is not None else None
 
     @cached_property
-    def answers(self) -> "Shared[Answered]":
+    def answers(self) -> "Shared[Found]":
         """What questions of runbooks found, by question and words; asked anew after a refresh."""
         from dashboard.feed.source import Shared
 
         return Shared(self.settings.refresh_seconds, time.time, most=256)
+
+    @cached_property
+    def reached(self) -> "Shared[Reaches]":
+        """What episodes reached, by the episodes on a page; asked anew after three refreshes."""
+        from dashboard.feed.source import Shared
+
+        return Shared(3 * self.settings.refresh_seconds, time.time, most=64)
 
     @cached_property
     def log_index(self) -> "LogIndex":
