@@ -15,6 +15,7 @@ from collectors.prometheus import Prometheus
 from collectors.unavailable import Unavailable
 from dashboard.alerts import merge, pipeline
 from dashboard.alerts.entry import AlertList, Entry, Finding, attention
+from dashboard.alerts.rules import from_prometheus
 from dashboard.store import Acknowledgement, Store
 
 ARRIVAL_SECONDS = (
@@ -224,6 +225,7 @@ class AlertBoard:
             prometheus_at=good.at if good else None,
             silences=look.silences,
             unavailable=tuple(why for why in (look.why, *lost, trouble) if why is not None),
+            rules=from_prometheus(good.groups) if good else (),
         )
 
     def _findings(self, look: _Look) -> list[Finding]:

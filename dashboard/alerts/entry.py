@@ -1,5 +1,6 @@
 """One alert as a person sees it, and the list of them. Pure: no source, no clock."""
 
+from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
@@ -8,6 +9,7 @@ from urllib.parse import parse_qs, urlsplit
 from collectors.alertmanager import Matcher, Silence
 from collectors.unavailable import Unavailable
 from dashboard.alerts import matchers as expressions
+from dashboard.alerts.rules import Rule
 from dashboard.store import Acknowledgement
 
 State = Literal[
@@ -97,16 +99,13 @@ class AlertList:
     prometheus_at: float | None
     silences: tuple[Silence, ...] | None
     unavailable: tuple[Unavailable, ...] = ()
+    rules: tuple[Rule, ...] = ()  # the alerting rules, as Prometheus has them loaded
 
     @property
     def counts(self) -> dict[State, int]:
         """How many there are in each state, states without one left out. Alerts of severity none do not count."""
-        counted: dict[State, int] = {}
-        for state in STATES:
-            number = sum(entry.state == state and entry.severity != "none" for entry in self.entries)
-            if number:
-                counted[state] = number
-        return counted
+        counted = Counter(entry.state for entry in self.entries if entry.severity != "none")
+        return {state: counted[state] for state in STATES if counted[state]}
 
     @property
     def quiet(self) -> bool:

@@ -7,7 +7,7 @@ Knows no alert: only labels.
 import re
 from collections.abc import Iterable, Mapping
 
-from collectors.alertmanager import Matcher
+from collectors.alertmanager import Matcher, re2
 
 _TOKEN = re.compile(
     r"""\s*(?P<name>[a-zA-Z_][a-zA-Z0-9_]*|"(?:[^"\\]|\\.)*")
@@ -17,7 +17,6 @@ _TOKEN = re.compile(
     re.VERBOSE,
 )
 _ESCAPE = re.compile(r"\\(.)")
-_NOT_RE2 = re.compile(r"\(\?(?:[=!]|<[=!])|\\[1-9]")  # look-around and back references: Alertmanager has none
 LONGEST = 2000
 
 
@@ -67,14 +66,12 @@ def _matcher(name: str, operator: str, value: str) -> Matcher:
         _unquoted(name), _unquoted(value), is_regex="~" in operator, is_equal="!" not in operator
     )
     if matcher.is_regex:
-        if _NOT_RE2.search(matcher.value):
-            raise MatcherError(
-                f"{matcher.value!r} uses look-around or a back reference, which RE2 does not have."
-            )
         try:
-            re.compile(matcher.value)
-        except re.error as why:
-            raise MatcherError(f"{matcher.value!r} is no regular expression ({why}).") from why
+            re2(matcher.value, "")
+        except ValueError as why:
+            raise MatcherError(
+                f"{matcher.value[:100]!r} is no regular expression of RE2, which has no look-around and no back references ({why})."
+            ) from why
     return matcher
 
 

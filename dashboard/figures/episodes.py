@@ -1,6 +1,7 @@
 """When alerts were pending and firing, as bars over clock time, one row an alert."""
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -9,6 +10,7 @@ import plotly.graph_objects as go
 from dashboard.figures import look
 
 FIRING, PENDING = "#d55e00", "#e69f00"
+COLOURS = (("pending", PENDING), ("firing", FIRING))
 MOST_ROWS = 20
 
 
@@ -36,20 +38,17 @@ def draw(
     episodes: Sequence[Bar], start: float, end: float, *, zone: str = "UTC", revision: str = ""
 ) -> go.Figure:
     """Draw episodes between two unix times; the alerts with the most episodes stay where there are too many."""
-    names = sorted(
-        {episode.name for episode in episodes},
-        key=lambda name: -sum(episode.name == name for episode in episodes),
-    )[:MOST_ROWS]
+    often = Counter(episode.name for episode in episodes)
+    names = [name for name, _ in often.most_common(MOST_ROWS)]
+    bars = [(word, colour, _bars(episodes, word, start, end)) for word, colour in COLOURS]
     traces = []
-    for word, colour in (("pending", PENDING), ("firing", FIRING)):
+    for word, colour, of_alert in bars:
         xs: list[float] = []
         ys: list[str | None] = []
-        for episode in episodes:
-            stretch = _stretch(episode, word, end)
-            if stretch is None or episode.name not in names:
-                continue
-            xs += [max(stretch[0], start), min(stretch[1], end), np.nan]
-            ys += [look.escape(episode.name), look.escape(episode.name), None]
+        for name in names:
+            for began, over in of_alert.get(name, ()):
+                xs += [began, over, np.nan]
+                ys += [look.escape(name), look.escape(name), None]
         traces.append(
             go.Scatter(
                 x=look.local(np.array(xs, dtype=np.float64), zone),
@@ -71,6 +70,28 @@ def draw(
         categoryarray=[look.escape(name) for name in reversed(names)],
     )
     return figure
+
+
+def _bars(
+    episodes: Iterable[Bar], word: str, start: float, end: float
+) -> Mapping[str, Sequence[tuple[float, float]]]:
+    """By alert, when at least one of its name was pending or firing: bars that overlap are one bar."""
+    found: dict[str, list[tuple[float, float]]] = {}
+    for episode in episodes:
+        stretch = _stretch(episode, word, end)
+        if stretch is not None and stretch[1] >= start and stretch[0] <= end:
+            found.setdefault(episode.name, []).append((max(stretch[0], start), min(stretch[1], end)))
+    return {name: _joined(sorted(bars)) for name, bars in found.items()}
+
+
+def _joined(bars: Iterable[tuple[float, float]]) -> list[tuple[float, float]]:
+    joined: list[tuple[float, float]] = []
+    for began, over in bars:
+        if joined and began <= joined[-1][1]:
+            joined[-1] = (joined[-1][0], max(joined[-1][1], over))
+        else:
+            joined.append((began, over))
+    return joined
 
 
 def _stretch(episode: Bar, word: str, end: float) -> tuple[float, float] | None:

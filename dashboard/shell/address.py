@@ -1,6 +1,6 @@
 """Choices of one page that stand in its address: a filter, a chosen alert, two runs to compare. The address alone holds them."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Literal
 from zoneinfo import ZoneInfo
@@ -17,6 +17,19 @@ def hold(name: str, value: str) -> None:
     """Write it into the address; an empty value is taken out."""
     if value:
         st.query_params[name] = value
+    else:
+        st.query_params.pop(name, None)
+
+
+def several(name: str) -> tuple[str, ...]:
+    """Every value of a parameter that may stand in the address more than once, each once."""
+    return tuple(dict.fromkeys(filter(None, st.query_params.get_all(name))))
+
+
+def hold_several(name: str, values: Sequence[str]) -> None:
+    """Write them into the address, in order; none are taken out."""
+    if values:
+        st.query_params[name] = list(values)
     else:
         st.query_params.pop(name, None)
 
@@ -79,6 +92,27 @@ def moment(label: str, name: str, zone: str, *, width: int = 220, why: str | Non
 
     st.datetime_input(label, key=key, on_change=keep, step=60, width=width, help=why)
     return chosen
+
+
+def page(name: str, pages: int) -> int:
+    """The page of a long list that the address asks for: 1 to `pages`."""
+    asked = held(name)
+    return min(max(1, int(asked)), max(1, pages)) if asked.isdecimal() and len(asked) < 10 else 1
+
+
+def pages(name: str, count: int, label: str) -> None:
+    """A way to the other pages of a long list; nothing where there is one."""
+    if count < 2:
+        return
+    key = f"address-{name}"
+    st.session_state[key] = page(name, count)
+    with st.container(key=f"pages-{name}", width="content"):
+        st.caption(label, width="content")
+        st.pagination(
+            count,
+            key=key,
+            on_change=lambda: hold(name, "" if st.session_state[key] == 1 else str(st.session_state[key])),
+        )
 
 
 def at(name: str) -> float | None:

@@ -1,26 +1,23 @@
-"""What fired before: every episode in the window with its beginning and end, who had it, and a timeline."""
-
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+"""What fired before: every episode in the window with what became of it, who had it and what was said, and a timeline."""
 
 import pandas as pd
 import streamlit as st
 
-from collectors.unavailable import Unavailable
+from dashboard.alerts import reached
 from dashboard.alerts.episodes import Episode, History
 from dashboard.alerts.past import Past
+from dashboard.alerts.reached import Reaches
 from dashboard.catalogue.units import SECONDS
 from dashboard.figures import episodes as figure
-from dashboard.shell import address, charts, states
+from dashboard.shell import address, alert_filter, charts, states, take
 from dashboard.shell import alert_detail as detail
+from dashboard.shell import alert_table as tables
 from dashboard.shell.look import Look
-from dashboard.shell.text import clock, visible
-from dashboard.store import Acknowledgement
+from dashboard.shell.text import clock, plain, visible
 
-MOST_ROWS = 1000
-AFTERWARDS_SECONDS = 60.0  # somebody may take an alert that has just ended
-Owners = dict[tuple[str, float], list[str]]  # (fingerprint, since) -> names
+A_PAGE = 50
 AROUND_SECONDS = 600.0  # read before and after a moment: enough to see the evaluations on both sides of it
+NO_PROMETHEUS = "No Prometheus is configured, and it alone remembers what fired."
 
 
 def then(look: Look) -> None:
@@ -31,7 +28,7 @@ def then(look: Look) -> None:
     charts.heading(f"At {clock(moment, look.view.zone)}", "What Prometheus recorded for that moment.")
     past = look.sources.past
     if past is None:
-        states.empty("No Prometheus is configured, and it alone remembers what fired.")
+        states.empty(NO_PROMETHEUS)
         return
     if moment > look.sources.feed.now():
         states.empty("This moment has not come yet.")
@@ -67,14 +64,14 @@ def _as_it_was(episode: Episode, moment: float, look: Look) -> dict[str, str]:
 
 
 def history(look: Look) -> None:
-    """Episodes in the window, newest first."""
+    """Episodes in the window, newest first, of the alerts that the filter lets pass."""
     charts.heading(
         "Before",
         "Read from what Prometheus recorded at each evaluation, so a short episode is not lost between two points of a chart.",
     )
     past = look.sources.past
     if past is None:
-        states.empty("No Prometheus is configured, and it alone remembers what fired.")
+        states.empty(NO_PROMETHEUS)
         return
     window = look.view.window
     start, end = window.bounds(look.sources.feed.now())
@@ -88,20 +85,59 @@ def history(look: Look) -> None:
     if known is None or not known.episodes:
         states.empty(f"No alert was pending or firing in the {window.label()}.")
         return
+    episodes = alert_filter.past(known.episodes)
+    if not episodes:
+        states.empty(f"None of the {len(known.episodes)} episodes in the {window.label()} passes the filter.")
+        return
     if known.step_seconds is not None:
         st.caption(
             f"In a window this long, episodes shorter than {SECONDS.format(known.step_seconds)} may be missing."
         )
-    drawn = figure.draw(
-        known.episodes, start, end, zone=look.view.zone, revision=f"{window.from_}|{window.to}"
+    drawn = figure.draw(episodes, start, end, zone=look.view.zone, revision=f"{window.from_}|{window.to}")
+    charts.show(drawn, key="alert-history", alt=f"{len(episodes)} episodes in the {window.label()}")
+    _table(episodes, known, look)
+
+
+def _table(episodes: tuple[Episode, ...], known: History, look: Look) -> None:
+    said = tables.said(look.sources, episodes)
+    pages = -(-len(episodes) // A_PAGE)
+    page = address.page("before", pages)
+    shown = episodes[(page - 1) * A_PAGE : page * A_PAGE]
+    looked = look.sources.reached.get(
+        tuple((reached.key(one), one.ended_at) for one in shown), lambda: _reached(look, shown, known)
     )
-    charts.show(drawn, key="alert-history", alt=f"{len(known.episodes)} episodes in the {window.label()}")
-    owners = owners_of(known.episodes, _taken(look))
-    often = Counter(episode.fingerprint for episode in known.episodes)
+    reaches = looked.value or Reaches({}, looked.unavailable)
     st.dataframe(
-        pd.DataFrame([_row(episode, often, owners, look) for episode in known.episodes[:MOST_ROWS]]),
+        pd.DataFrame([tables.row(one, said, reaches, look) for one in shown]),
         hide_index=True,
+        column_config={name: st.column_config.TextColumn(help=why) for name, why in tables.WHY.items()},
         alt="Episodes of alerts, newest first",
+    )
+    if reaches.unavailable is not None:
+        st.caption(plain(f"Worst values and generations are not known: {reaches.unavailable}"))
+    with st.container(horizontal=True, vertical_alignment="center"):
+        address.pages("before", pages, "Pages of episodes")
+        st.caption(f"{len(episodes):,} episodes", width="stretch")
+        st.download_button(
+            "Download CSV",
+            lambda: take.csv(
+                "alert-episodes", tables.whole(episodes, said, _reached(look, episodes, known)), look
+            ),
+            file_name="alert-episodes.csv",
+            mime="text/csv",
+            key="csv-alert-episodes",
+            on_click="ignore",
+            icon=":material/download:",
+            type="tertiary",
+        )
+
+
+def _reached(look: Look, episodes: tuple[Episode, ...], known: History) -> Reaches:
+    prometheus = look.sources.prometheus
+    if prometheus is None:
+        return Reaches({})
+    return reached.read(
+        prometheus, episodes, look.sources.alerts.look().rules, known, look.sources.feed.now()
     )
 
 
@@ -110,37 +146,3 @@ def _read(past: Past, start: float, end: float) -> History:
     if found.unavailable is not None:
         raise found.unavailable
     return found
-
-
-def _taken(look: Look) -> tuple[Acknowledgement, ...]:
-    try:
-        return look.sources.store.acknowledgements(ended=True)
-    except Unavailable:
-        return ()
-
-
-def owners_of(episodes: Sequence[Episode], taken: Iterable[Acknowledgement]) -> Owners:
-    """Who had each of these episodes (newest first): an acknowledgement belongs to the newest that had begun by then."""
-    found: Owners = {}
-    for one in taken:
-        for episode in episodes:
-            if episode.fingerprint == one.fingerprint and episode.since <= one.at:
-                if episode.ended_at is None or one.at <= episode.ended_at + AFTERWARDS_SECONDS:
-                    names = found.setdefault((episode.fingerprint, episode.since), [])
-                    names += [one.who] if one.who not in names else []
-                break
-    return found
-
-
-def _row(episode: Episode, often: Mapping[str, int], owners: Owners, look: Look) -> dict[str, str | int]:
-    fired = episode.firing_seconds
-    return {
-        "alert": visible(episode.name),
-        "condition true": clock(episode.since, look.view.zone),
-        "fired": "never" if episode.fired_at is None else clock(episode.fired_at, look.view.zone),
-        "ended": "goes on" if episode.ended_at is None else clock(episode.ended_at, look.view.zone),
-        "fired for": SECONDS.format(float(round(fired))) if fired is not None else "",
-        "times in window": often[episode.fingerprint],
-        "who had it": visible(", ".join(owners.get((episode.fingerprint, episode.since), ()))),
-        "labels": visible(detail.words(episode.labels)),
-    }

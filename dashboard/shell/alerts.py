@@ -3,6 +3,7 @@
 Names, labels and annotations come from outside: they are escaped or shown as text; only http(s) links are links.
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 import pandas as pd
@@ -12,11 +13,10 @@ from collectors.alertmanager import Matcher
 from dashboard.alerts.entry import STATES, AlertList, Entry, Finding
 from dashboard.alerts.matchers import MatcherError, parse, written
 from dashboard.catalogue.units import NUMBER
-from dashboard.shell import address, links, runbooks, states
+from dashboard.shell import address, alert_filter, links, runbooks, states
 from dashboard.shell import alert_detail as detail
 from dashboard.shell.look import Look
 from dashboard.shell.text import ago, clock, plain, visible
-from dashboard.shell.view import View
 
 A_PAGE = 20  # cards; the table below holds all
 # Severity and state -> (Streamlit colour, icon); the word always stands beside them.
@@ -35,21 +35,6 @@ LEVELS = {
     "warn": (st.warning, ":material/warning:"),
     "info": (st.info, ":material/info:"),
 }
-
-
-def filters(view: View) -> None:
-    """An expression over labels or plain words, a state, a severity, two one-click filters, a moment; the address holds them."""
-    with st.container(horizontal=True, vertical_alignment="bottom"):
-        address.text("Filter", "q", placeholder='words, or severity="critical", run_id=~"r.*"', width=340)
-        address.select("State", {"": "every state"} | {state: state for state in STATES}, "state", width=160)
-        address.select(
-            "Severity", {"": "every severity"} | {name: name for name in SEVERITIES}, "severity", width=160
-        )
-        address.moment(
-            "What was there at", "at", view.zone, why="Shows what was pending or firing at that time as well."
-        )
-        address.switch("Not silenced", "unsilenced")
-        address.switch("Not acknowledged", "unowned")
 
 
 def now(look: Look) -> None:
@@ -79,7 +64,7 @@ def listed(look: Look) -> None:
     known = look.sources.alerts.look()
     entries = [entry for entry in known.entries if entry.severity != "none"]
     try:
-        passing = [entry for entry in chosen(known) if entry.severity != "none"]
+        passing = [entry for entry in alert_filter.chosen(known) if entry.severity != "none"]
     except MatcherError as why:
         st.warning(plain(f"The filter cannot be read: {why}"), icon=":material/filter_alt_off:")
         passing = entries
@@ -87,37 +72,33 @@ def listed(look: Look) -> None:
         _nothing(known)
         return
     if not passing:
-        states.empty(f"None of the {len(entries)} alerts passes this filter.")
+        states.empty(f"None of the {len(entries):,} alerts passes this filter.")
         return
     if len(passing) < len(entries):
-        st.caption(f"{len(passing)} of {len(entries)} alerts pass the filter")
-    page = st.pagination(-(-len(passing) // A_PAGE), key="alerts-page") if len(passing) > A_PAGE else 1
+        st.caption(f"{len(passing):,} of {len(entries):,} alerts pass the filter")
+    pages = -(-len(passing) // A_PAGE)
+    page = address.page("page", pages)
+    label = address.held("group")
+    groups = alert_filter.groups(passing, label) if label else {}
+    before: str | None = None
     for entry in passing[(page - 1) * A_PAGE : page * A_PAGE]:
+        value = alert_filter.value(entry, label)
+        if label and value != before:
+            _group(label, value, groups[value])
+            before = value
         _card(entry, known, look)
-    whole = st.expander(f"All {len(passing)} as a table", key="alerts-table", on_change="rerun")
+    address.pages("page", pages, "Pages of alerts")
+    whole = st.expander(f"All {len(passing):,} as a table", key="alerts-table", on_change="rerun")
     if whole.open:
         with whole:
-            st.dataframe(table(passing, look), hide_index=True, alt="Alerts, what wants attention first")
+            st.dataframe(table(passing, look), hide_index=True, alt="Alerts, in the order of the list")
 
 
-def chosen(known: AlertList) -> tuple[Entry, ...]:
-    """The entries the address asks for.
-
-    Raises:
-        MatcherError: the filter is an expression that cannot be read.
-    """
-    text, state, severity = address.held("q"), address.held("state"), address.held("severity")
-    expression = any(sign in text for sign in "=~{")
-    found = known.chosen(
-        text if expression else "",
-        not_silenced=address.held("unsilenced") == "1",
-        not_acknowledged=address.held("unowned") == "1",
-        states=frozenset({state} if state else ()),
-    )
-    spoken = [] if expression else text.lower().split()
-    return tuple(
-        entry for entry in found if (not severity or entry.severity == severity) and _mentions(entry, spoken)
-    )
+def _group(label: str, value: str, states_of: Counter[str]) -> None:
+    """The head of a group: what its alerts have in common, and how many there are of each state."""
+    name = f"{label}={value}" if value else f"no {label}"
+    counted = ", ".join(f"{states_of[state]:,} {state}" for state in STATES if states_of[state])
+    st.markdown(f"**{plain(name)}**  \n{plain(counted)}")
 
 
 def said(finding: Finding) -> None:
@@ -143,11 +124,6 @@ def table(entries: Sequence[Entry], look: Look) -> pd.DataFrame:
             for entry in entries
         ]
     )
-
-
-def _mentions(entry: Entry, spoken: Sequence[str]) -> bool:
-    everything = " ".join([entry.name, *entry.labels.values(), *entry.annotations.values()]).lower()
-    return all(word in everything for word in spoken)
 
 
 def _readable(known: AlertList) -> bool:

@@ -61,6 +61,26 @@ def test_what_still_holds_has_no_end_and_what_never_fired_says_so():
     assert (episode.ended_at, episode.fired_at, episode.firing_seconds) == (None, None, None)
 
 
+def test_what_comes_back_soon_flaps_and_what_comes_back_late_does_not():
+    quickly = _series(
+        *((at, _every(at, at + 60)) for at in (1000.0, 1300.0, 1600.0)), (4000.0, _every(4000, 4060))
+    )
+    found = _episodes(quickly, quickly.times, _every(0, 6000), 6000.0)
+    assert [one.flaps for one in found] == [0, 1, 2, 0]
+
+
+def test_one_that_fired_before_the_samples_begin_is_cut_and_says_so():
+    series = _series((1000.0, _every(5000, 5300)))
+    [early] = of_alert(
+        {"alertname": "A"}, stretches(series, np.empty(0)), _every(5000, 9000), (5000.0, 9000.0), 15.0
+    )
+    [late] = of_alert(
+        {"alertname": "A"}, stretches(series, np.empty(0)), _every(0, 9000), (0.0, 9000.0), 15.0
+    )
+    assert (early.since, early.cut) == (1000.0, True)
+    assert (late.since, late.cut) == (1000.0, False)
+
+
 @pytest.mark.services
 @pytest.mark.parametrize("hours", [1, 30, 72])
 def test_history_is_read_from_a_real_prometheus(tmp_path_factory, hours, past_prometheus):
@@ -86,6 +106,42 @@ def test_the_worst_value_of_an_episode_is_the_expression_s(past_prometheus):
     assert found.measured.worst(found.values) == 7.0
     nothing = trace.read(client, "missing > 1", episode.labels, episode.since, now)
     assert nothing.measured.worst(nothing.values) is None
+
+
+@pytest.mark.services
+def test_a_window_that_grows_and_moves_is_as_one_that_is_read_at_once(past_prometheus):
+    """What was read stays; pieces of any length in any order give the same episodes."""
+    client, now = past_prometheus
+    at_once = Past(client).between(now - 3600, now)
+    past = Past(client)
+    for start, end in (
+        (now - 1200, now - 900),
+        (now - 2400, now - 1000),
+        (now - 1760, now),
+        (now - 3600, now),
+    ):
+        past.between(start, end)
+    assert past.between(now - 3600, now) == at_once
+    [episode] = past.between(now - 1790, now - 1780).episodes
+    assert (episode.since, episode.ended_at) == (now - 1800, now - 1725)
+
+
+@pytest.mark.services
+def test_no_sample_is_read_twice(past_prometheus):
+    client, now = past_prometheus
+    asked: list[float] = []
+
+    class Counting:
+        def raw(self, selector: str, seconds: float, at: float | None = None) -> list[RawSeries]:
+            asked.append(seconds)
+            return client.raw(selector, seconds, at)
+
+    past = Past(Counting())  # type: ignore[arg-type]
+    past.between(now - 3600, now - 30)
+    assert sum(asked) == pytest.approx(3 * 3570)
+    asked.clear()
+    past.between(now - 3600, now)
+    assert asked == [90.0] * 3
 
 
 @pytest.fixture(scope="module")

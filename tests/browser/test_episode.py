@@ -181,7 +181,10 @@ def test_an_episode_from_its_beginning_to_its_place_in_the_history(
         assert row["condition true"] == pytest.approx(since, abs=1)
         assert row["fired"] == pytest.approx(fired, abs=1)
         assert stopping - SLACK_SECONDS <= row["ended"] <= stopped + SLACK_SECONDS
-        assert row["who had it"] == "Grace"
+        assert row["who had it"] == "Grace: mutation is off"
+        low = [value for at, value in recorded(site.prometheus, selector, 120) if since - 1 <= at <= stopped]
+        assert float(row["worst value"]) == pytest.approx(min(low), abs=1e-4)
+        assert int(row["generations"].split(" to ")[0]) >= 0
         assert shown.errors == []
         assert other.errors == []
 

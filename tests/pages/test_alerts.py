@@ -210,7 +210,7 @@ def test_a_silence_is_made_by_the_replica_that_answers(open_page, router, alertm
 
 def test_an_acknowledgement_belongs_to_the_newest_episode_that_had_begun():
     from dashboard.alerts.episodes import Episode
-    from dashboard.shell.alert_history import owners_of
+    from dashboard.shell.alert_table import owners_of
     from dashboard.store import Acknowledgement
 
     def episode(since, ended_at):
