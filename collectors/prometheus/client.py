@@ -14,7 +14,7 @@ from typing import Any, TypeVar, cast
 import requests
 from prometheus_api_client import PrometheusConnect
 
-from collectors.prometheus import decode
+from collectors.prometheus import decode, shapes
 from collectors.prometheus.answers import Matrix, RawSeries, Vector
 from collectors.prometheus.connection import HttpError, Session, bearer, without_credentials
 from collectors.unavailable import Unavailable
@@ -110,59 +110,55 @@ class Prometheus:
 
     def exemplars(self, promql: str, start: float, end: float) -> list[dict[str, Any]]:
         """Exemplars behind the series of an expression."""
-        return cast(
-            "list[dict[str, Any]]",
-            self._list("query_exemplars", {"query": promql, "start": start, "end": end}),
-        )
+        asked = {"query": promql, "start": start, "end": end}
+        return self._ask("query_exemplars", asked, list, lambda data: cast("list[dict[str, Any]]", data))
 
     # what there is
 
     def series(self, matchers: Sequence[str], start: float, end: float) -> list[dict[str, str]]:
         """Label sets of the series that match and had samples between the two unix times."""
-        return cast(
-            "list[dict[str, str]]",
-            self._list("series", {"match[]": list(matchers), "start": start, "end": end}),
-        )
+        asked = {"match[]": list(matchers), "start": start, "end": end}
+        return self._ask("series", asked, list, shapes.tables)
 
     def label_values(
         self, label: str, matchers: Sequence[str] = (), start: float | None = None, end: float | None = None
     ) -> list[str]:
         """Values of a label, optionally only over the series that match."""
-        return cast("list[str]", self._list(f"label/{label}/values", _chosen(matchers, start, end)))
+        return self._ask(f"label/{label}/values", _chosen(matchers, start, end), list, shapes.texts)
 
     def label_names(
         self, matchers: Sequence[str] = (), start: float | None = None, end: float | None = None
     ) -> list[str]:
         """Names of the labels there are, optionally only over the series that match."""
-        return cast("list[str]", self._list("labels", _chosen(matchers, start, end)))
+        return self._ask("labels", _chosen(matchers, start, end), list, shapes.texts)
 
     def metadata(self) -> dict[str, list[dict[str, Any]]]:
         """Type, help and unit by metric name, as the targets say."""
-        return self._object("metadata")
+        return self._ask("metadata", {}, dict, dict)
 
     # rules, targets, the server
 
     def rules(self) -> list[dict[str, Any]]:
         """Groups of alerting rules, as sent."""
-        return cast("list[dict[str, Any]]", self._object("rules", {"type": "alert"}).get("groups") or [])
+        return self._ask("rules", {"type": "alert"}, dict, lambda data: shapes.groups(data.get("groups")))
 
     def alerts(self) -> list[dict[str, Any]]:
         """Pending and firing alerts, as sent."""
-        return cast("list[dict[str, Any]]", self._object("alerts").get("alerts") or [])
+        return self._ask("alerts", {}, dict, lambda data: shapes.alerts(data.get("alerts")))
 
     def targets(self) -> list[dict[str, Any]]:
         """Active scrape targets, as sent."""
-        return cast(
-            "list[dict[str, Any]]", self._object("targets", {"state": "active"}).get("activeTargets") or []
+        return self._ask(
+            "targets", {"state": "active"}, dict, lambda data: shapes.targets(data.get("activeTargets"))
         )
 
     def buildinfo(self) -> dict[str, Any]:
         """Version and revision."""
-        return self._object("status/buildinfo")
+        return self._ask("status/buildinfo", {}, dict, dict)
 
     def runtimeinfo(self) -> dict[str, Any]:
         """Start time, retention and the state of the configuration."""
-        return self._object("status/runtimeinfo")
+        return self._ask("status/runtimeinfo", {}, dict, dict)
 
     def ready(self) -> None:
         """Return when it says that it can serve; raise Unavailable when it does not."""
@@ -185,19 +181,14 @@ class Prometheus:
         )
         return cast("bytes", response.content)
 
-    def _list(self, endpoint: str, params: Mapping[str, Any]) -> Any:
+    def _ask(
+        self, endpoint: str, params: Mapping[str, Any], kind: type, shape: Callable[[Any], _Read]
+    ) -> _Read:
+        """`data` of an endpoint's answer, which is a list or an object, brought into shape."""
         return self._read(
-            endpoint, lambda: self._get(f"/api/v1/{endpoint}", params), lambda body: decode.data(body, list)
-        )
-
-    def _object(self, endpoint: str, params: Mapping[str, Any] | None = None) -> dict[str, Any]:
-        return cast(
-            "dict[str, Any]",
-            self._read(
-                endpoint,
-                lambda: self._get(f"/api/v1/{endpoint}", params or {}),
-                lambda body: decode.data(body, dict),
-            ),
+            endpoint,
+            lambda: self._get(f"/api/v1/{endpoint}", params),
+            lambda body: shape(decode.data(body, kind)),
         )
 
     def _read(self, what: str, fetch: Callable[[], bytes], read: Callable[[bytes], _Read]) -> _Read:

@@ -106,9 +106,9 @@ def vector(body: bytes) -> Vector:
     """
     answer = _json(body)
     warnings, infos = _envelope(answer)
-    data = answer["data"]
-    result = data.get("result")
     try:
+        data = answer["data"]
+        result = data.get("result")
         if data.get("resultType") == "scalar":
             return Vector((Sample({}, float(result[0]), float(result[1])),), warnings, infos)
         if data.get("resultType") != "vector":
@@ -120,7 +120,7 @@ def vector(body: bytes) -> Vector:
             if "histogram" in item:
                 raise Malformed(_native(item.get("metric", {})), "native-histogram")
             samples.append(Sample(_labels(item["metric"]), float(item["value"][0]), float(item["value"][1])))
-    except (TypeError, KeyError, IndexError, ValueError) as why:
+    except (TypeError, KeyError, IndexError, ValueError, AttributeError) as why:
         raise Malformed(f"a sample is not written as Prometheus writes it ({why})", "not-prometheus") from why
     return Vector(tuple(samples), warnings, infos)
 
@@ -178,7 +178,7 @@ def _layout(body: bytes) -> _Layout:
         envelope = orjson.loads(body[:opened] + body[closed:])
     except orjson.JSONDecodeError:
         raise _Uncommon from None
-    if len(labels) != len(heads) or not all(isinstance(item, dict) for item in labels):
+    if len(labels) != len(heads) or not all(map(_are_texts, labels)):
         raise _Uncommon
     return _Layout(labels, np.array(cuts, np.int64).reshape(-1, 2), envelope)
 
@@ -335,7 +335,7 @@ def _slowly(body: bytes) -> tuple[Any, list[Labels], list[tuple[Floats, Floats]]
                     np.array([float(value) for _, value in pairs], np.float64),
                 )
             )
-    except (TypeError, KeyError, ValueError) as why:
+    except (TypeError, KeyError, ValueError, AttributeError) as why:
         raise Malformed(f"a series is not written as Prometheus writes it ({why})", "not-prometheus") from why
     return answer, labels, columns
 
@@ -373,6 +373,10 @@ def _envelope(answer: Any, result_type: str = "") -> tuple[tuple[str, ...], tupl
 
 def _texts(items: object) -> tuple[str, ...]:
     return tuple(map(str, items)) if isinstance(items, Sequence) and not isinstance(items, str) else ()
+
+
+def _are_texts(metric: object) -> bool:
+    return isinstance(metric, dict) and all(type(value) is str for value in metric.values())
 
 
 def _labels(metric: Any) -> Labels:
