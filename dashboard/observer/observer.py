@@ -17,7 +17,7 @@ from prometheus_client import CollectorRegistry, ProcessCollector, start_http_se
 
 from dashboard.catalogue import METRICS, evolution, experts, inference, monitoring
 from dashboard.catalogue.spec import Metric
-from dashboard.observer import push, statsd
+from dashboard.observer import otlp, otlpmetrics, push, statsd
 from dashboard.observer.failures import LOG, Failures
 from dashboard.observer.inference import Request, Throughput
 from dashboard.observer.instruments import Instruments, Samples
@@ -50,6 +50,8 @@ class Observer:
         pushgateway: also push to this URL; default: the environment variable MOE_OBSERVER_PUSHGATEWAY.
         dogstatsd: also send to this "host:port"; default: the environment variable MOE_OBSERVER_DOGSTATSD.
         tags: on everything sent to DogStatsD.
+        otlp_metrics: send metrics by OTLP over HTTP; needs the extra `otel`. Default: where
+            OTEL_EXPORTER_OTLP_METRICS_ENDPOINT is set, or OTEL_METRICS_EXPORTER says otlp and OTEL_EXPORTER_OTLP_ENDPOINT where to.
         tracing: send spans by OTLP over HTTP; needs the extra `otel`. Default: where OTEL_EXPORTER_OTLP_ENDPOINT is set.
             The OTEL_* environment variables say where to and how.
     """
@@ -58,7 +60,7 @@ class Observer:
         self, port: int | None = None, *, run_name: str = "run", runs_dir: str | os.PathLike[str] | None = None,
         aliases: Mapping[str, str] | None = None, registry: CollectorRegistry | None = None, addr: str = "127.0.0.1",
         pushgateway: str | None = None, dogstatsd: str | None = None, tags: Mapping[str, str] | None = None,
-        tracing: bool | None = None,
+        otlp_metrics: bool | None = None, tracing: bool | None = None,
     ) -> None:  # fmt: skip
         self._pid = os.getpid()
         self._instruments = Instruments(EXPORTED)
@@ -84,6 +86,9 @@ class Observer:
         self._ways_out: list[WayOut] = []
         with self._failures.swallowing("set up its ways out"):
             self._open_ways_out(pushgateway, dogstatsd, tags)
+        with self._failures.swallowing("send metrics by OTLP"):
+            if otlpmetrics.asked(otlp_metrics):
+                self._open_otlp_metrics()
         self._tracing: Tracing | None = None
         with self._failures.swallowing("trace"):
             self._tracing = Tracing.open(self._failures) if traced(tracing) else None
@@ -175,7 +180,8 @@ class Observer:
             module: a router (gate) module, or a model in which every router is found.
             experts: how many experts each layer has; read from the module or its logits where not given.
             top_k: how many experts a token takes; read from the module where not given.
-            extract: (module, inputs, output) → tensor: chosen expert indices (integers), or logits (…, experts).
+            extract: (module, inputs, output) → tensor: chosen expert indices (integers, negative: dropped), a mask
+                (…, experts) of booleans, or logits (…, experts).
             select: (qualified name, module) → is it a router; replaces the search by name.
 
         Returns:
@@ -344,6 +350,15 @@ class Observer:
         if address:
             agent = statsd.DogStatsD(address, self._instruments, tags)
             self._ways_out.append(WayOut("DogStatsD", agent.send, self._failures, statsd.EVERY_SECONDS))
+
+    def _open_otlp_metrics(self) -> None:
+        out = otlpmetrics.OtlpMetrics(self._instruments)
+        self._ways_out.append(
+            WayOut(
+                otlpmetrics.NAME, out.send, self._failures, otlpmetrics.every_seconds(),
+                longest_wait_seconds=otlp.LONGEST_WAIT_SECONDS, give_up=out.stop,
+            )
+        )  # fmt: skip
 
     def _serve(self, port: int | None, addr: str) -> None:
         if port is None:

@@ -5,6 +5,7 @@ import torch
 from torch import nn
 
 from dashboard.observer import Observer
+from dashboard.observer.watch import layers
 
 
 class Gate(nn.Linear):
@@ -147,3 +148,97 @@ def test_extraction_and_selection_are_the_callers_choice(observer, look):
 def test_what_is_no_module_is_counted_not_raised(observer, look):
     observer.watch("not a module")
     assert look(observer).value("observer_failures_total", error_type="AttributeError") == 1
+
+
+def test_a_layer_is_called_as_the_model_calls_it_where_every_router_has_a_number_of_its_own():
+    assert layers(["model.layers.1.mlp.gate", "model.layers.3.mlp.gate"]) == ["1", "3"]
+    assert layers(["encoder.block.1.mlp.router", "decoder.block.1.mlp.router"]) == ["0", "1"]
+    assert layers(["left.gate", "right.gate"]) == ["0", "1"]
+    assert layers(["model.layers.7.gate"]) == [""]
+
+
+def test_a_dropped_token_went_to_no_expert(observer, look):
+    gate = nn.Identity()
+    observer.watch(gate, experts=3, extract=lambda *_: torch.tensor([[0, -1], [2, 2]]))
+    gate(torch.zeros(1))
+    observer.log({}, step=1)
+    assert look(observer).all("expert_tokens_total", "expert_id") == {"0": 1, "1": 0, "2": 2}
+
+
+def test_an_expert_beyond_the_last_is_a_router_misread_and_its_numbers_are_not_shown(observer, look, caplog):
+    gate = nn.Identity()
+    observer.watch(gate, experts=3, extract=lambda *_: torch.tensor([0, 1, 7, 9]))
+    for step in range(1, 4):
+        gate(torch.zeros(1))
+        observer.log({}, step=step)
+    found = look(observer)
+    assert "expert_tokens_total" not in found
+    assert found.value("observer_failures_total", error_type="LookupError") == 1
+    assert "named experts beyond its last one 2 times: pass extract=" in caplog.text
+
+
+TINY = {
+    "vocab_size": 64, "hidden_size": 32, "intermediate_size": 32, "moe_intermediate_size": 16, "num_hidden_layers": 3,
+    "num_attention_heads": 4, "num_key_value_heads": 4, "head_dim": 8, "max_position_embeddings": 64, "pad_token_id": 0,
+    "num_experts": 4, "num_local_experts": 4, "n_routed_experts": 4, "num_experts_per_tok": 2, "n_group": 1, "topk_group": 1,
+    "first_k_dense_replace": 1, "d_model": 32, "q_lora_rank": 8, "kv_lora_rank": 8, "qk_rope_head_dim": 8, "qk_nope_head_dim": 8,
+    "v_head_dim": 8, "num_layers": 3, "d_ff": 32, "num_heads": 4, "d_kv": 8, "eos_token_id": 1,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("kind", "names"),
+    [
+        ("mixtral", ["0", "1", "2"]),
+        ("qwen3_moe", ["0", "1", "2"]),
+        ("olmoe", ["0", "1", "2"]),
+        ("granitemoe", ["0", "1", "2"]),
+        (
+            "deepseek_v3",
+            ["1", "2"],
+        ),  # its first layer is dense; experts are chosen by scores with a bias, not by logits
+        ("ernie4_5_moe", ["1", "2"]),
+        ("switch_transformers", [str(n) for n in range(6)]),  # a mask, in encoder and decoder
+        ("nllb-moe", ["3", "7", "11"]),  # a mask of the first expert, and weights of both
+        ("jetmoe", [str(n) for n in range(6)]),  # attention routes too; places of tokens, no indices
+    ],
+)
+def test_the_load_of_a_hugging_face_model_is_what_its_experts_were_handed(observer, kind, names):
+    transformers = pytest.importorskip("transformers")
+    torch.manual_seed(0)
+    config = type(transformers.AutoConfig.for_model(kind))(**TINY)
+    model = transformers.AutoModel.from_config(config).eval()
+    for parameter in model.parameters():
+        if parameter.dim() > 1:
+            nn.init.normal_(parameter, std=0.5)
+    handed = {}
+
+    def note(name, tensors):
+        for one in tensors:
+            if isinstance(one, list):  # tokens of each expert, counted by the router itself
+                handed[name] = one
+            elif one.dtype == torch.bool or (not one.is_floating_point() and one.shape[-1] == 4):
+                handed[name] = one.reshape(-1, 4).sum(dim=0).tolist()
+            elif not one.is_floating_point():
+                handed[name] = torch.bincount(one.flatten(), minlength=4).tolist()
+
+    for name, part in model.named_modules():
+        if kind == "jetmoe" and name.endswith("router"):
+            part.register_forward_hook(lambda _m, _i, output, name=name: note(name, output[3:4]))
+        elif kind == "nllb-moe" and name.endswith(
+            "router"
+        ):  # by the weights with which the experts are added up
+            part.register_forward_hook(lambda _m, _i, output, name=name: note(name, [output[1] > 0]))
+        elif name.endswith(".experts") and kind not in {"jetmoe", "nllb-moe"}:
+            part.register_forward_pre_hook(lambda _m, inputs, name=name: note(name, inputs[1:]))
+    watch = observer.watch(model)
+    tokens = torch.randint(2, 60, (2, 9))
+    both = {"decoder_input_ids": tokens} if config.is_encoder_decoder else {}
+    with torch.no_grad():
+        model(input_ids=tokens, **both)
+    totals = watch.totals()
+    counted = {layer: [totals[layer, str(expert)] for expert in range(4)] for layer in names}
+    assert {layer for layer, _ in totals} == set(names)
+    assert sorted(counted.values()) == sorted(handed.values())
+    assert {sum(row) for row in handed.values()} == {18 if kind == "switch_transformers" else 36}
+    assert len({tuple(row) for row in handed.values()}) > 1, "else any router would do"
