@@ -15,6 +15,8 @@ def save_samples(path: Path, timing: Timing) -> None:
     clocks = {"host": timing.host, "cpu": timing.cpu}
     if timing.device is not None:
         clocks["device"] = timing.device
+    if timing.replay is not None:
+        clocks["replay"] = timing.replay
     part = path.with_suffix(".part")
     try:
         with part.open("wb") as file:
@@ -46,6 +48,10 @@ def summarise(workload: Workload, timing: Timing, error: float | None) -> dict[s
         "cpu_p50_seconds": float(np.median(timing.cpu)),
         "samples_per_second": timing.calls_per_second * workload.samples,
         "tokens_per_second": timing.calls_per_second * workload.tokens,
+        "enqueue_seconds": timing.enqueue_seconds,
+        "launch_bound": timing.launch_bound,
+        "replay_p50_seconds": None if timing.replay is None else float(np.median(timing.replay)),
+        "replay_reason": timing.replay_reason,
         "first_call_seconds": timing.first_call,
         "warm_up_calls": timing.warm_up_calls,
         "steady": timing.steady,
@@ -54,7 +60,8 @@ def summarise(workload: Workload, timing: Timing, error: float | None) -> dict[s
         + 1
         + len(timing.host)
         + timing.throughput_calls
-        + (0 if timing.device is None else len(timing.device)),
+        + (0 if timing.device is None else len(timing.device))
+        + (0 if timing.replay is None else len(timing.replay)),
         "preempted_share": timing.preempted_share if timing.device is None else None,
         "autocorrelation": quantiles.autocorrelation(primary),
         "drift": quantiles.drift(primary),

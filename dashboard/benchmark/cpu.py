@@ -13,6 +13,7 @@ import numpy as np
 
 from dashboard.benchmark.canary import Kernel
 from dashboard.benchmark.quantiles import Seconds
+from dashboard.benchmark.timing import NotReplayable
 
 _CANARY_SIDE = 384
 _CANARY_COPIED_BYTES = 8 * 1024 * 1024
@@ -37,6 +38,15 @@ class CpuDevice:
         """A CPU has no second clock."""
         del call, inputs
         return None
+
+    def time_replays(self, call: Callable[[Any], Any], item: Any, count: int) -> Seconds:
+        """A CPU records nothing.
+
+        Raises:
+            NotReplayable: always.
+        """
+        del call, item, count
+        raise NotReplayable("a CPU has no recorded calls to replay")
 
     def reset_peak_memory(self) -> None:
         """Set the kernel's high-water mark back to what is resident now."""

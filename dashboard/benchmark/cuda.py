@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ import torch
 
 from dashboard.benchmark.canary import Kernel
 from dashboard.benchmark.quantiles import Seconds
+from dashboard.benchmark.timing import NotReplayable
 
 _FLUSH_BYTES = 256 * 1024 * 1024  # more than any L2 there is; triton's do_bench flushes as much
 _EVENT_CHUNK = 64
@@ -33,14 +35,51 @@ class CudaDevice:
 
     def time_calls(self, call: Callable[[Any], Any], inputs: Sequence[Any]) -> Seconds | None:
         """Event pairs recorded without a host wait; the L2 is flushed between the pairs, outside them."""
+        return self._between_events([partial(call, item) for item in inputs])
+
+    def time_replays(self, call: Callable[[Any], Any], item: Any, count: int) -> Seconds:
+        """A CUDA graph of one call, replayed between events; its answer is checked on poisoned outputs first.
+
+        Raises:
+            NotReplayable: the call waits for the device, allocates in a way graphs refuse, or the replay is wrong.
+        """
+        expected = _tensors(call(item))
+        if not expected:
+            raise NotReplayable("the call returns no tensor by which its replay could be checked")
+        expected = [one.clone() for one in expected]
+        graph = torch.cuda.CUDAGraph()
+        try:
+            beside = torch.cuda.Stream()  # type: ignore[no-untyped-call]  # torch leaves it untyped
+            beside.wait_stream(torch.cuda.current_stream())
+            with torch.cuda.stream(beside):  # lazy set-up must not be recorded
+                for _ in range(3):
+                    call(item)
+            torch.cuda.current_stream().wait_stream(beside)
+            with torch.cuda.graph(graph):
+                recorded = _tensors(call(item))
+        except RuntimeError as why:
+            torch.cuda.synchronize()
+            raise NotReplayable(f"the call cannot be recorded: {' '.join(str(why).split())[:200]}") from why
+        for (
+            one
+        ) in recorded:  # a replay that writes nothing must not pass with what an earlier call left there
+            one.fill_(float("nan") if one.is_floating_point() else -1)
+        graph.replay()
+        torch.cuda.synchronize()
+        for want, got in zip(expected, recorded, strict=True):
+            if not torch.allclose(want, got, rtol=1e-2, atol=1e-3, equal_nan=True):
+                raise NotReplayable("the replay gives another answer than the call")
+        return self._between_events([graph.replay] * count)
+
+    def _between_events(self, calls: Sequence[Callable[[], Any]]) -> Seconds:
         samples: list[float] = []
-        for first in range(0, len(inputs), _EVENT_CHUNK):
+        for first in range(0, len(calls), _EVENT_CHUNK):
             pairs = []
-            for item in inputs[first : first + _EVENT_CHUNK]:
+            for call in calls[first : first + _EVENT_CHUNK]:
                 self._scratch.zero_()
                 begin, end = _event(), _event()
                 begin.record()
-                call(item)
+                call()
                 end.record()
                 pairs.append((begin, end))
             torch.cuda.synchronize()
@@ -97,6 +136,12 @@ class CudaDevice:
             "cudnn": torch.backends.cudnn.version(),  # type: ignore[no-untyped-call]  # torch leaves it untyped
             "allow_tf32": torch.backends.cuda.matmul.allow_tf32,
         }
+
+
+def _tensors(given: Any) -> list[torch.Tensor]:
+    """The tensors in what a call returned: one, or a flat sequence of some."""
+    found = given if isinstance(given, (tuple, list)) else [given]
+    return [one for one in found if isinstance(one, torch.Tensor)]
 
 
 def _event() -> Any:

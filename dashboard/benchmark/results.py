@@ -169,6 +169,9 @@ def _cell(
         "cpu_p50_seconds": _typical(good, "cpu_p50_seconds"),
         "samples_per_second": _typical(good, "samples_per_second"),
         "tokens_per_second": _typical(good, "tokens_per_second"),
+        "enqueue_seconds": _typical(good, "enqueue_seconds"),
+        "replay_p50_seconds": _typical(good, "replay_p50_seconds"),
+        "replay_reason": next((e["replay_reason"] for e in good if e.get("replay_reason")), ""),
         "first_call_seconds": _typical(good, "first_call_seconds"),
         "peak_memory": _peak(good),
         "error_relative": _worst(good, "error_relative"),
@@ -267,6 +270,8 @@ def _flags(events: list[dict[str, Any]]) -> list[str]:
         flags.append("two modes")
     if any((e.get("preempted_share") or 0) > 0.1 for e in events):
         flags.append("preempted")
+    if any(e.get("launch_bound") for e in events):
+        flags.append("launch-bound")
     if any(e["stopped_by"] == "time" for e in events):
         flags.append("interval wider than asked: out of time")
     return flags

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from dashboard.benchmark import distributions, quantiles, timing
-from dashboard.benchmark.timing import Interrupted, StopRule, Stopwatch
+from dashboard.benchmark.timing import Interrupted, NotReplayable, StopRule, Stopwatch
 from tests.benchmark.factories import spin
 
 
@@ -116,6 +116,37 @@ class HostOnly:
         return {}
 
 
+class Queue(HostOnly):
+    """A device that works behind the host's back, on a clock of the test: there is no GPU where most tests run.
+
+    Handing a call over takes the host `handing` seconds, the device `working`; a replay is the device's part alone.
+    """
+
+    def __init__(self, clock: "Clock", handing: float, working: float, refuses: str = "") -> None:
+        self._clock, self._handing, self._working, self._refuses = clock, handing, working, refuses
+        self._busy_until = 0.0
+
+    def call(self, item: object) -> None:
+        self._clock.work(self._handing)
+        self._busy_until = max(self._busy_until, self._clock.monotonic()) + self._working
+
+    def synchronize(self) -> None:
+        self._clock.work(max(0.0, self._busy_until - self._clock.monotonic()))
+
+    def time_calls(self, call, inputs):
+        for item in inputs:
+            call(item)
+        self.synchronize()
+        return np.full(
+            len(inputs), max(self._working, self._handing)
+        )  # an idle queue is between the events, too
+
+    def time_replays(self, call, item, count):
+        if self._refuses:
+            raise NotReplayable(self._refuses)
+        return np.full(count, self._working)
+
+
 RULE = StopRule(precision=0.005, min_calls=30, max_calls=4000, max_seconds=1.0)
 
 
@@ -131,14 +162,21 @@ class Clock:
 
     def __init__(self) -> None:
         self.now_ns = 0
+        self.lost_ns = 0
 
     def work(self, seconds: float) -> None:
         self.now_ns += int(seconds * 1e9)
 
+    def lose(self, seconds: float) -> None:
+        """Somebody else has the core."""
+        self.now_ns += int(seconds * 1e9)
+        self.lost_ns += int(seconds * 1e9)
+
     def perf_counter_ns(self) -> int:
         return self.now_ns
 
-    thread_time_ns = perf_counter_ns
+    def thread_time_ns(self) -> int:
+        return self.now_ns - self.lost_ns
 
     def monotonic(self) -> float:
         return self.now_ns / 1e9
@@ -158,6 +196,52 @@ def test_measuring_stops_when_the_median_is_known_well_enough(monkeypatch):
     assert (calm.stopped_by, len(calm.host)) == ("precision", RULE.min_calls)
     assert noisy.stopped_by == "time"
     assert noisy.host.sum() == pytest.approx(RULE.max_seconds, rel=0.01)
+
+
+@pytest.mark.parametrize(
+    ("handing", "working", "refuses", "bound", "replayed"),
+    [
+        (20e-6, 400e-6, "", False, None),
+        (90e-6, 60e-6, "", True, 60e-6),
+        (5e-6, 10e-6, "", True, 10e-6),  # too short to tell the launch from the kernel
+        (90e-6, 60e-6, "the call waits for the device", True, None),
+    ],
+)
+def test_where_handing_over_is_the_bottleneck_the_replay_is_timed_or_its_absence_explained(
+    monkeypatch, handing, working, refuses, bound, replayed
+):
+    clock = Clock()
+    monkeypatch.setattr(timing, "time", clock)
+    device = Queue(clock, handing, working, refuses)
+    found = Stopwatch(device, lambda: False, lambda kind, s: None).measure(device.call, [0], RULE)
+    assert found.launch_bound is bound
+    assert found.enqueue_seconds == pytest.approx(handing, rel=0.01)
+    assert (found.replay is None) == (replayed is None)
+    assert found.replay is None or np.median(found.replay) == replayed
+    assert found.replay_reason == refuses
+
+
+def test_calls_in_a_stretch_that_lost_its_core_are_counted_as_preempted(monkeypatch):
+    clock = Clock()
+    monkeypatch.setattr(timing, "time", clock)
+    stolen = iter([0.0] * 35 + [0.002, 0.0] * 10**4)  # the first call and the warm-up are left alone
+
+    def work(x: object) -> None:
+        clock.work(0.002)
+        clock.lose(next(stolen))
+
+    alone = Stopwatch(HostOnly(), lambda: False, lambda kind, s: None).measure(
+        lambda x: clock.work(0.0001), [0], RULE
+    )
+    assert alone.preempted_share == 0
+    assert alone.cpu == pytest.approx(alone.host)
+    crowded = Stopwatch(HostOnly(), lambda: False, lambda kind, s: None).measure(
+        work, [0], replace(RULE, precision=0.0, max_calls=40)
+    )
+    assert crowded.preempted_share == pytest.approx(0.5, abs=0.15)
+    assert np.quantile(crowded.cpu, [0, 1]) == pytest.approx(
+        0.002, rel=0.01
+    )  # what was stolen is not CPU time
 
 
 def test_asking_to_stop_is_heard_between_two_calls():
