@@ -13,10 +13,10 @@ export PYTHON TORCH_INDEX
 python := .venv/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench proofs generate clean
+.PHONY: help demo test test-slurm check bench proofs generate clean
 
 help:  ## show this
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo:  ## start the example router and everything around it; PORT=8601 ROUTER_ARGS="--mutation-rate 0"
 	@.ci/bootstrap demo
@@ -25,6 +25,10 @@ demo:  ## start the example router and everything around it; PORT=8601 ROUTER_AR
 test:  ## run every test, the browser ones included; PYTEST_ARGS="-k words"
 	@.ci/bootstrap test
 	$(python) -m pytest --numprocesses 2 --dist loadfile $(PYTEST_ARGS)
+
+test-slurm:  ## benchmarks through a real Slurm of one node (Debian's, installed if missing; needs root)
+	@.ci/bootstrap slurm
+	$(python) -m pytest -v tests/slurm/backend.py $(PYTEST_ARGS)
 
 check:  ## lint, types, import contracts, generated files fresh
 	@.ci/bootstrap test

@@ -119,6 +119,21 @@ class Settings:
         ("reference-moe", "observed-router"),
         "benchmark targets a browser may choose; package.module:factory is allowed here alone",
     )
+    benchmark_models: dict[str, str] = _knob(
+        {},
+        "further targets, name = path of a Hugging Face config.json, or a model_type and its fields: mixtral hidden_size=64",
+    )
+    benchmark_slurm: dict[str, str] = _knob(
+        {},
+        "sbatch options of benchmarks through Slurm, e.g. partition=gpu,gres=gpu:1,time=60; empty: not offered",
+    )
+    benchmark_lease_dir: Path | None = _knob(
+        None,
+        "where the dashboards of one host take turns on its GPUs; default: a folder in the temporary directory",
+    )
+    benchmark_push_url: str | None = _knob(
+        None, "Pushgateway that `moe-dashboard benchmark run` pushes its result to"
+    )
 
     @classmethod
     def load(cls, config: Path | None = None, environ: Mapping[str, str] = os.environ) -> "Settings":

@@ -17,8 +17,9 @@ from typing import Any
 from dashboard.benchmark import comparison, exports, rebaseline
 from dashboard.benchmark.directory import TERMINAL
 from dashboard.benchmark.progress import Progress
-from dashboard.benchmark.runs import Benchmarks, CannotStart, NoSuchRun, RunView
+from dashboard.benchmark.runs import Benchmarks, NoSuchRun, RunView
 from dashboard.benchmark.spec import PROFILES, Side
+from dashboard.benchmark.starting import CannotStart
 from dashboard.catalogue.units import SAMPLES_PER_SECOND, SECONDS
 from dashboard.settings import Settings
 
@@ -81,7 +82,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
 def _guarded(
     action: Callable[[argparse.Namespace, Benchmarks], int], arguments: argparse.Namespace, settings: Settings
 ) -> int:
-    benchmarks = Benchmarks(settings.data_dir, settings.benchmark_targets, settings.runs_dir)
+    benchmarks = Benchmarks.of(settings)
     try:
         return action(arguments, benchmarks)
     except (CannotStart, NoSuchRun, OSError) as why:
@@ -90,8 +91,10 @@ def _guarded(
 
 
 def _run(arguments: argparse.Namespace, benchmarks: Benchmarks) -> int:
-    if arguments.backend == "slurm":
-        raise CannotStart("The Slurm backend is not built yet; run on the node itself with --backend local.")
+    if arguments.backend == "slurm" and arguments.against:
+        raise CannotStart(
+            "--against alternates two working trees of this machine; it has no --backend slurm."
+        )
     with ExitStack() as stack:
         sides: tuple[Side, ...] = ()
         adjust = None
@@ -105,6 +108,7 @@ def _run(arguments: argparse.Namespace, benchmarks: Benchmarks) -> int:
             owner=arguments.owner,
             sides=sides,
             adjust=adjust,
+            backend=arguments.backend,
         )
         _say(f"{run_id} started; its files are in {benchmarks.directory(run_id).path}")
         try:

@@ -5,11 +5,12 @@
     events.jsonl   what happened, one JSON object a line, written by the supervisor alone
     cancel.json    somebody asked to stop
     worker.log     standard output and error of supervisor and workers
+    slurm.json     only of a run that Slurm has: its job; slurm/ holds what Slurm itself said
     samples/       every single timing, npz, one file per worker process
     report.json    the result, moved into place whole, last; or
     error.txt      "<state>: <one sentence>", then details; moved into place whole, last
 
-Neither file and nobody holding the lock: killed without a word, which reads "lost".
+Neither file and nobody holding the lock, nor Slurm knowing the job: killed without a word, which reads "lost".
 """
 
 import fcntl
@@ -21,7 +22,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from dashboard.benchmark import lease
+from dashboard.benchmark import lease, slurm
 from dashboard.benchmark import spec as specs
 
 State = Literal["queued", "running", "done", "failed", "cancelled", "timed out", "lost"]
@@ -84,6 +85,12 @@ class RunDirectory:
         with (self.path / "events.jsonl").open("a", encoding="utf-8") as events:
             events.write(text)
 
+    def replace_spec(self, spec: specs.Spec) -> None:
+        """Say which device was given, where that is known only on the node."""
+        part = self.path / "spec.part"
+        part.write_text(spec.dumps(), encoding="utf-8")
+        part.rename(self.path / "spec.json")
+
     def finish_with_report(self, report: dict[str, Any]) -> None:
         """End as done. The report appears whole or not at all."""
         self._refuse_second_end()
@@ -139,7 +146,7 @@ class RunDirectory:
 
     def state(self) -> State:
         """Where the run stands. The lock is asked first: a run that ends in between then reads its end, not lost."""
-        held = lease.is_held(self.path / "lock")
+        held = lease.is_held(self.path / "lock") or slurm.alive(self.path)
         ended = self._ended()
         if ended is not None:
             return ended
@@ -195,13 +202,14 @@ class RunDirectory:
 
     def log_tail(self, limit_bytes: int = 4096) -> str:
         """The end of what supervisor and workers printed."""
+        of_slurm = slurm.log_tail(self.path, limit_bytes // 4)
         try:
             with (self.path / "worker.log").open("rb") as file:
                 size = file.seek(0, os.SEEK_END)
                 file.seek(max(0, size - limit_bytes))
-                return file.read().decode(errors="replace")
+                return file.read().decode(errors="replace") + of_slurm
         except FileNotFoundError:
-            return ""
+            return of_slurm
 
     def ended_at(self) -> datetime | None:
         """When report.json or error.txt was moved into place, aware UTC; None before."""

@@ -154,3 +154,21 @@ def find(uuid: str | None = None, nvml: Any = pynvml) -> Device | None:
         return None
     _, uuid, name = max(found)
     return Device(kind="cuda", uuid=str(uuid), name=str(name))
+
+
+def granted(visible: str, nvml: Any = pynvml) -> Device | None:
+    """The GPU a scheduler gave in CUDA_VISIBLE_DEVICES, the first if there are several; None where NVML has no such.
+
+    Args:
+        visible: UUIDs or indices, separated by commas. An index counts in PCI bus order, as NVML does.
+    """
+    first = visible.partition(",")[0].strip()
+    if first.startswith(("GPU-", "MIG-")):
+        return find(first, nvml)
+    if not first.isdigit():
+        return None
+    try:
+        nvml.nvmlInit()
+        return find(nvml.nvmlDeviceGetUUID(nvml.nvmlDeviceGetHandleByIndex(int(first))), nvml)
+    except nvml.NVMLError:
+        return None

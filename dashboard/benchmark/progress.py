@@ -27,6 +27,7 @@ class Progress:
     queue_position: int | None  # 1 is next; only while waiting
     queue_holder: Mapping[str, Any] | None  # run_id, owner, since (unix seconds) of who has the device
     seconds_left: float | None  # an estimate, never more than the time limit leaves
+    seconds_to_start: float | None = None  # an estimate of the wait for the device; only while waiting
 
     @property
     def share(self) -> float | None:

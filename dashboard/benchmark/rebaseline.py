@@ -12,8 +12,8 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from dashboard.benchmark.runs import CannotStart
 from dashboard.benchmark.spec import PROFILES, Profile, Side
+from dashboard.benchmark.starting import CannotStart
 
 _WORKER = Path("dashboard/benchmark/worker.py")
 

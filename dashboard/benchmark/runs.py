@@ -8,32 +8,26 @@ import hashlib
 import os
 import re
 import secrets
-import shutil
 import signal
-import subprocess
-import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from dashboard.benchmark import environment, gpu, lease, processes, targets
+from dashboard.benchmark import lease, processes, slurm, starting, targets
 from dashboard.benchmark.directory import TERMINAL, RunDirectory, State
 from dashboard.benchmark.index import Index, RunSummary
 from dashboard.benchmark.progress import Progress, follow
-from dashboard.benchmark.spec import PROFILES, Cell, Device, Profile, Side, Spec, SpecError, cells
+from dashboard.benchmark.spec import PROFILES, Backend, Profile, Side, Spec, SpecError
+from dashboard.benchmark.starting import CannotStart
 from dashboard.benchmark.targets import Target
 from dashboard.processes import Identity
+from dashboard.settings import Settings
 
 _RUN_ID = re.compile(r"\d{8}T\d{6}Z-[a-z0-9-]{1,40}-[a-z]{1,20}-[0-9a-f]{6}")
-_START_WITHIN_SECONDS = 30.0
-
-
-class CannotStart(Exception):
-    """A run was not started; the message says why and what would help. Nothing was left behind."""
 
 
 class NoSuchRun(KeyError):
@@ -63,6 +57,8 @@ class Benchmarks:
         targets: names the operator allows, in the order they are shown.
         runs_dir: where observed routers write, for the target `observed-router`.
         lease_dir: where every dashboard of this host meets to share devices.
+        models: further targets, name → Hugging Face configuration; see `targets`.
+        slurm_options: sbatch's options; without any nothing runs through Slurm.
     """
 
     def __init__(
@@ -70,18 +66,39 @@ class Benchmarks:
         data_dir: Path,
         targets: Sequence[str] = ("reference-moe", "observed-router"),
         runs_dir: Path | None = None,
-        lease_dir: Path = lease.DIRECTORY,
+        lease_dir: Path | None = None,
+        models: Mapping[str, str] | None = None,
+        slurm_options: Mapping[str, str] | None = None,
     ) -> None:
         self._root = data_dir.absolute() / "benchmarks"
-        self._names = tuple(dict.fromkeys(targets))
+        self._models = dict(models or {})
+        self._names = tuple(dict.fromkeys([*targets, *self._models]))
         self._runs_dir = runs_dir
-        self._lease_dir = lease_dir.absolute()
+        self._lease_dir = (lease_dir or lease.DIRECTORY).absolute()
+        self._slurm_options = dict(slurm_options or {})
         self._index = Index(self._root / "index.sqlite")
         self._swept: set[str] = set()
+
+    @classmethod
+    def of(cls, settings: Settings) -> "Benchmarks":
+        """As the operator configured them."""
+        return cls(
+            settings.data_dir,
+            settings.benchmark_targets,
+            settings.runs_dir,
+            settings.benchmark_lease_dir,
+            settings.benchmark_models,
+            settings.benchmark_slurm,
+        )
 
     def targets(self) -> tuple[Target, ...]:
         """Every configured target, and whether it can run now."""
         return tuple(targets.resolve(name, self._runs_dir) for name in self._names)
+
+    @property
+    def backends(self) -> tuple[Backend, ...]:
+        """Where a run can be measured: on this machine, and through Slurm where it is configured."""
+        return ("local", "slurm") if self._slurm_options else ("local",)
 
     def start(
         self,
@@ -92,6 +109,7 @@ class Benchmarks:
         idempotency_key: str = "",
         sides: tuple[Side, ...] = (),
         adjust: Profile | None = None,
+        backend: Backend = "local",
     ) -> str:
         """Start a run and return its id at once; it runs on without us.
 
@@ -100,6 +118,7 @@ class Benchmarks:
             idempotency_key: the same key gives the same run: a double click starts one.
             sides: two working trees to alternate; what `rebaseline` uses.
             adjust: a profile of the caller's own making instead of a shipped one.
+            backend: this machine, or a node that Slurm gives.
 
         Raises:
             CannotStart: not a configured target, not available now, no such device, or no room.
@@ -107,7 +126,12 @@ class Benchmarks:
         chosen = self._target(target)
         if adjust is None and profile not in PROFILES:
             raise CannotStart(f"There is no profile {profile!r}; there are {', '.join(PROFILES)}.")
-        where = self._device(device)
+        slurm_asked = backend == "slurm"
+        where = (
+            starting.device_of_slurm(device, self._slurm_options)
+            if slurm_asked
+            else starting.device_here(device)
+        )
         asked = adjust or PROFILES[profile]
         now = datetime.now(UTC)
         word = re.sub(r"[^a-z0-9]+", "-", target.lower()).strip("-")[:40]
@@ -118,7 +142,7 @@ class Benchmarks:
             factory=chosen.factory,
             profile=asked,
             device=where,
-            cells=self._cells(chosen, profile, where),
+            cells=starting.standard_cells(chosen, profile if profile in PROFILES else "quick", where),
             created_at=now.isoformat(),
             mark=f"{run_id}-{secrets.token_hex(8)}",
             lease_directory=str(self._lease_dir),
@@ -126,13 +150,17 @@ class Benchmarks:
             arguments=chosen.arguments,
             owner=owner,
             sides=sides,
+            backend=backend,
         )
         try:
             self._root.mkdir(parents=True, exist_ok=True)
             earlier = self._claim(idempotency_key, run_id)
             if earlier is not None:
                 return earlier
-            self._launch(spec, chosen)
+            if slurm_asked:
+                starting.through_slurm(self._root, spec, chosen.files, self._slurm_options)
+            else:
+                starting.here(self._root, spec, chosen.files)
         except OSError as why:
             self._unclaim(idempotency_key)
             raise CannotStart(f"The run could not be started: {why}.") from why
@@ -170,10 +198,13 @@ class Benchmarks:
         error = directory.error()
         if summary.state == "lost":
             error = f"died: {summary.sentence}\n\n{directory.log_tail()}"
+        progress = follow(spec, events, summary.state, time.monotonic())
+        if spec.backend == "slurm" and not events and summary.state not in TERMINAL:
+            progress = _waiting_in_slurm(directory.path, progress)
         return RunView(
             summary=summary,
             state=summary.state,
-            progress=follow(spec, events, summary.state, time.monotonic()),
+            progress=progress,
             error=error,
             cancel_asked_by=directory.cancel_request(),
             report=directory.report() if summary.state == "done" else None,
@@ -214,6 +245,9 @@ class Benchmarks:
             return state
         try:
             directory.request_cancel(who)
+            if slurm.submitted(directory.path) is not None:
+                with suppress(slurm.Silent):  # the supervisor reads the request in any case
+                    slurm.cancel(directory.path)
         except OSError:  # a full disk: the supervisor also listens to a signal
             for event in directory.events()[0]:
                 if event["event"] == "supervisor started" and event.get("process"):
@@ -237,77 +271,6 @@ class Benchmarks:
         if not chosen.available:
             raise CannotStart(chosen.why_not)
         return chosen
-
-    def _device(self, wanted: str) -> Device:
-        if wanted == "cpu":
-            return Device(kind="cpu")
-        _, cuda = environment.torch_build()
-        found = gpu.find(wanted) if wanted.startswith(("GPU-", "MIG-")) else gpu.find()
-        if wanted == "auto":
-            return found if found is not None and cuda is not None else Device(kind="cpu")
-        if wanted != "cuda" and not wanted.startswith(("GPU-", "MIG-")):
-            raise CannotStart(f"There is no device {wanted!r}; use auto, cpu, cuda or the UUID of a GPU.")
-        if found is None:
-            raise CannotStart("No such GPU answers through NVML on this machine. Choose the device cpu.")
-        if cuda is None:
-            raise CannotStart(
-                "The installed PyTorch was built without CUDA. Install a CUDA build, or choose cpu."
-            )
-        return found
-
-    def _cells(self, chosen: Target, profile: str, where: Device) -> tuple[Cell, ...] | None:
-        if not chosen.standard_axes:
-            return None
-        half = where.kind == "cuda" or environment.fast_bfloat16_on_cpu()
-        name = profile if profile in PROFILES else "quick"
-        return cells(name, where.kind, half_precision=half, sequence=chosen.sequence)
-
-    def _launch(self, spec: Spec, chosen: Target) -> None:
-        directory = RunDirectory(self._root / spec.run_id)
-        kept = {argument: str(directory.path / path.name) for argument, path in chosen.files.items()}
-        spec = replace(spec, arguments={**spec.arguments, **kept})
-        ticket = lease.draw(self._lease_dir, spec.device.lease)
-        try:
-            lock = directory.create(spec)
-        except OSError:
-            os.close(ticket.descriptor)
-            raise
-        try:
-            for path in chosen.files.values():
-                _keep(path, directory.path / path.name)
-            self._spawn(directory, lock, ticket)
-        except (OSError, CannotStart) as why:
-            directory.finish_with_error(
-                "failed", f"the supervisor did not start: {why}", directory.log_tail()
-            )
-        finally:
-            os.close(lock)
-            os.close(ticket.descriptor)
-
-    def _spawn(self, directory: RunDirectory, lock: int, ticket: lease.Ticket) -> None:
-        command = [
-            sys.executable, "-m", "dashboard.benchmark.supervisor", str(directory.path),
-            "--lock-fd", str(lock), "--ticket-fd", str(ticket.descriptor),
-            "--ticket", str(ticket.path), "--number", str(ticket.number),
-        ]  # fmt: skip
-        with (directory.path / "worker.log").open("ab") as log:
-            first = subprocess.Popen(
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                pass_fds=(lock, ticket.descriptor),
-                start_new_session=True,
-                env=environment.for_supervisor(),
-            )
-            try:
-                code = first.wait(timeout=_START_WITHIN_SECONDS)
-            except subprocess.TimeoutExpired as why:
-                first.kill()
-                first.wait()
-                raise CannotStart("it did not detach in time") from why
-        if code != 0:
-            raise CannotStart(f"it ended with exit code {code}")
 
     def _claim(self, key: str, run_id: str) -> str | None:
         """Take an idempotency key for this run; the run that has it already, if one has."""
@@ -353,7 +316,7 @@ class Benchmarks:
             spec = directory.spec()
         except (OSError, SpecError):
             return None
-        state = directory.state()
+        state = self._state(directory)
         events, _ = directory.events()
         report = (directory.report() if state == "done" else None) or {}
         started = next((e["time"] for e in events if e["event"] == "leased"), None)
@@ -386,6 +349,19 @@ class Benchmarks:
             failed_cells=len(bad),
         )
 
+    def _state(self, directory: RunDirectory) -> State:
+        """Where a run stands; what Slurm ended without a word from the run is written down while Slurm remembers it."""
+        state = directory.state()
+        if state != "lost" or (ended := slurm.ending(directory.path)) is None:
+            return state
+        asked = directory.cancel_request()
+        word, sentence = ended
+        if word == "cancelled" and asked is not None:
+            sentence = f"by {asked or 'somebody'}; {sentence}"
+        with suppress(OSError, RuntimeError):  # another dashboard wrote it down at the same moment
+            directory.finish_with_error(word, sentence, directory.log_tail())
+        return directory.state()
+
     def _tidy(self, summary: RunSummary) -> None:
         """End what a killed run left running; once is enough."""
         if summary.state == "lost" and summary.run_id not in self._swept:
@@ -393,9 +369,21 @@ class Benchmarks:
             processes.sweep(self._directory(summary.run_id).spec().mark)
 
 
-def _keep(source: Path, kept: Path) -> None:
-    """Keep a file as it is now: its writer replaces it whole, so a second name for it is a copy that costs nothing."""
+def _waiting_in_slurm(run: Path, progress: Progress) -> Progress:
+    """What squeue says of a job that has not begun."""
     try:
-        os.link(source, kept)
-    except OSError:
-        shutil.copy2(source, kept)
+        job = slurm.look(run.name)
+        if job is None:
+            return progress
+        if not job.waits:
+            return replace(progress, phase=f"starting on {job.nodes}")
+        stands = slurm.standing(job)
+    except slurm.Silent as why:
+        return replace(progress, phase=f"Slurm does not answer ({why})")
+    return replace(
+        progress,
+        phase=f"waiting in Slurm's queue ({stands.reason})",
+        queue_position=stands.position,
+        queue_holder=stands.holder,
+        seconds_to_start=stands.seconds,
+    )

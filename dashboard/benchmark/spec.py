@@ -12,6 +12,7 @@ from typing import Any, Literal
 SCHEMA = 1
 
 DeviceKind = Literal["cpu", "cuda"]
+Backend = Literal["local", "slurm"]
 Scalar = str | int | float
 
 
@@ -176,6 +177,7 @@ class Spec:
     seed: int = 20_240_607
     threads: int = 1  # torch's, on a CPU: one is the quietest and the most comparable
     sides: tuple[Side, ...] = ()
+    backend: Backend = "local"
     schema: int = SCHEMA
 
     def hash(self) -> str:

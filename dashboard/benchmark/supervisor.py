@@ -3,11 +3,13 @@
 No torch, no web server. It outlives whoever asked for the run; its own death is seen by the kernel, which
 frees its locks and kills its worker.
 
-    python -m dashboard.benchmark.supervisor RUN_DIRECTORY --lock-fd 7 --ticket-fd 8 --ticket 12
+    python -m dashboard.benchmark.supervisor RUN_DIRECTORY --lock-fd 7 --ticket-fd 8 --ticket PATH --number 12
+    python -m dashboard.benchmark.supervisor RUN_DIRECTORY --slurm      as the job that Slurm started
 """
 
 import argparse
 import errno
+import fcntl
 import os
 import signal
 import sys
@@ -15,12 +17,12 @@ import time
 import traceback
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from dashboard.benchmark import environment, gpu, launch, lease, processes
+from dashboard.benchmark import environment, gpu, launch, lease, processes, slurm
 from dashboard.benchmark.directory import Ending, RunDirectory
 from dashboard.benchmark.spec import Side, Spec
 from dashboard.processes import Identity
@@ -51,18 +53,30 @@ class Supervisor:
         self._spec: Spec = run.spec()
         self._lease = lease.Lease(Path(self._spec.lease_directory), ticket)
         self._signalled = False
+        self._time_is_up = False  # Slurm says so before it kills
         self._deadline = float("inf")
         self._memory_before: int | None = None  # used on the GPU when we got it
         self._given_up: list[str] = []  # cells that took a worker with them
         self._planned: list[dict[str, Any]] | None = None
         signal.signal(signal.SIGTERM, self._asked_to_stop)
+        signal.signal(signal.SIGUSR2, self._told_the_time)
 
     def _asked_to_stop(self, signum: int, frame: FrameType | None) -> None:
         del signum, frame
         self._signalled = True
 
+    def _told_the_time(self, signum: int, frame: FrameType | None) -> None:
+        del signum, frame
+        self._time_is_up = True
+
     def _cancelled(self) -> bool:
-        return self._signalled or self._run.cancel_request() is not None
+        return self._signalled or self._time_is_up or self._run.cancel_request() is not None
+
+    def _stopped(self, doing: str = "") -> "Over":
+        """How a run that must stop now ends."""
+        if self._time_is_up and not self._signalled and self._run.cancel_request() is None:
+            return Over("timed out", f"Slurm's time limit was near{doing}", self._details())
+        return Over("cancelled", f"by {self._who()}{doing}")
 
     def supervise(self) -> None:
         """Everything; never raises."""
@@ -121,7 +135,7 @@ class Supervisor:
         said: tuple[int, object] | None = None
         while True:
             if self._cancelled():
-                raise Over("cancelled", f"by {self._who()} while it waited for the device")
+                raise self._stopped(" while it waited for the device")
             holder_card["since"] = time.time()
             if self._lease.try_acquire(holder_card):
                 return
@@ -204,13 +218,15 @@ class Supervisor:
             ended = worker.stay(self._deadline, self._cancelled)
             if ended.why == "finished":
                 return
+            if self._cancelled():  # Slurm signals every process of a job: the worker may have gone first
+                raise self._stopped()
             self._after(ended, number, hear)
         raise Over("failed", f"launch {number} lost its worker {_RESTARTS_PER_LAUNCH} times", self._details())
 
     def _after(self, ended: launch.Ended, number: int, hear: Any) -> None:
         """Decide what a worker's end means: the run's end, or one cell given up."""
         if ended.why == "cancelled":
-            raise Over("cancelled", f"by {self._who()}")
+            raise self._stopped()
         if ended.why == "timed out":
             raise Over("timed out", ended.sentence, self._details())
         if ended.failure is not None and ended.cell is None:
@@ -260,11 +276,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Detach, then supervise. The first process returns at once, so that whoever started it has nothing to reap."""
     parser = argparse.ArgumentParser(prog="python -m dashboard.benchmark.supervisor")
     parser.add_argument("run", type=Path)
-    parser.add_argument("--lock-fd", type=int, required=True)
-    parser.add_argument("--ticket-fd", type=int, required=True)
-    parser.add_argument("--ticket", type=Path, required=True)
-    parser.add_argument("--number", type=int, required=True)
+    parser.add_argument("--lock-fd", type=int)
+    parser.add_argument("--ticket-fd", type=int)
+    parser.add_argument("--ticket", type=Path)
+    parser.add_argument("--number", type=int)
+    parser.add_argument("--slurm", action="store_true")
     given = parser.parse_args(arguments)
+    if given.slurm:
+        _as_slurm_job(RunDirectory(given.run))
+        return
     if os.fork() > 0:
         os._exit(0)
     for descriptor in (given.lock_fd, given.ticket_fd):
@@ -272,6 +292,33 @@ def main(arguments: Sequence[str] | None = None) -> None:
     processes.adopt_orphans()
     run = RunDirectory(given.run)
     ticket = lease.Ticket(run.spec().device.lease, given.number, given.ticket, given.ticket_fd)
+    Supervisor(run, ticket).supervise()
+
+
+def _as_slurm_job(run: RunDirectory) -> None:
+    """On the node: take the run's lock from whoever submitted it, a place among this node's benchmarks, and supervise."""
+    log = os.open(run.path / "worker.log", os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    for descriptor in (1, 2):
+        os.dup2(log, descriptor)
+    lock = os.open(run.path / "lock", os.O_RDWR | os.O_CLOEXEC)
+    with suppress(OSError):  # a shared file system without locks: Slurm knows who lives
+        fcntl.flock(lock, fcntl.LOCK_EX)
+    if (slurm.submitted(run.path) or {}).get("job_id") is None or run.events()[0]:
+        sys.exit("whoever submitted this run was killed meanwhile, or it began already: it stays lost")
+    processes.adopt_orphans()
+    spec = run.spec()
+    if spec.device.kind == "cuda":
+        granted = gpu.granted(os.environ.get("CUDA_VISIBLE_DEVICES", ""))
+        if granted is None:
+            run.finish_with_error(
+                "failed",
+                f"on {os.uname().nodename} NVML does not know the GPU that Slurm gave "
+                f"(CUDA_VISIBLE_DEVICES={os.environ.get('CUDA_VISIBLE_DEVICES')!r})",
+            )
+            return
+        spec = replace(spec, device=granted)
+        run.replace_spec(spec)
+    ticket = lease.draw(Path(spec.lease_directory), spec.device.lease)
     Supervisor(run, ticket).supervise()
 
 

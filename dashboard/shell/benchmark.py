@@ -13,8 +13,9 @@ import streamlit as st
 from collectors.unavailable import Unavailable
 from dashboard.benchmark.directory import TERMINAL
 from dashboard.benchmark.index import RunSummary
-from dashboard.benchmark.runs import CannotStart, NoSuchRun, RunView
+from dashboard.benchmark.runs import NoSuchRun, RunView
 from dashboard.benchmark.spec import PROFILES
+from dashboard.benchmark.starting import CannotStart
 from dashboard.catalogue.units import SAMPLES_PER_SECOND, SECONDS
 from dashboard.people import Refused
 from dashboard.shell import address, person, states

@@ -99,9 +99,9 @@ class Room:
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[Room]:
+def opened(path: Path, made: Room | None = None) -> Iterator[Room]:
     """A room, and nobody in it when it closes."""
-    made = Room(path)
+    made = made or Room(path)
     try:
         yield made
     finally:

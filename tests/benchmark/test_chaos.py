@@ -134,7 +134,7 @@ def test_a_full_disk_is_a_failed_run_that_says_so(room: Room):
 
 
 def test_no_room_to_start_is_said_at_once_and_leaves_nothing(room: Room):
-    from dashboard.benchmark.runs import CannotStart
+    from dashboard.benchmark.starting import CannotStart
 
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))

@@ -93,7 +93,7 @@ def test_one_failing_cell_fails_ci_too(room: Room):
     ("words", "said"),
     [
         (("run", "os:system"), "not a configured benchmark target"),
-        (("run", "reference-moe", "--backend", "slurm"), "not built yet"),
+        (("run", "reference-moe", "--backend", "slurm"), "Slurm is not configured"),
         (("show", "no-such-run"), "no benchmark run 'no-such-run'"),
         (
             ("run", f"{FACTORIES}:good", "--device", "cpu", "--against", "no-such-revision"),

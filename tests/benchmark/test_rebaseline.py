@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from dashboard.benchmark import rebaseline
-from dashboard.benchmark.runs import CannotStart
+from dashboard.benchmark.starting import CannotStart
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 
 from dashboard.benchmark import processes
-from dashboard.benchmark.runs import Benchmarks, CannotStart, NoSuchRun
+from dashboard.benchmark.runs import Benchmarks, NoSuchRun
+from dashboard.benchmark.starting import CannotStart
 from tests.benchmark.conftest import SHORT, Room
 
 
