@@ -1,20 +1,25 @@
 """How a run is doing, in one word with its evidence. All rules and thresholds are in this file.
 
-Pure: a run, its points and the time of the look are arguments. The rules, in the order in which they are asked:
+Pure: a run, its points and the time of the look are arguments. Times are unix seconds. The rules, in the order in which
+they are asked; the first that holds is the word:
 
-failed      the run says so, or its process is gone without a word
-unknown     nothing is known of its fitness, or nobody has heard of it lately
-diverged    fitness or loss stopped being a number in the newest generations
-finished    the run says that it is over
-stuck       it says that it runs, and no generation has ended for many times the usual pace
-restarted   a new segment has begun, and is too young to be judged
-collapsed   hardly a distinct genome is left to choose from, whatever fitness does meanwhile
-improving   something was gained within the run's patience
-converged   nothing is gained, and the population agrees on it: its mean stands at its best
-stagnated   nothing is gained, although the population still differs
+| word | evidence | threshold | why this one |
+| --- | --- | --- | --- |
+| failed | the run says so, or its process is gone without a word | | a fact, whatever the curves did |
+| unknown | its fitness was never a number, or nobody has heard of it lately | | silence is not a state |
+| diverged | individuals without a finite fitness, in the newest generation | DIVERGED_SHARE of the population | one evaluation that fails is not a divergence: it is named beside the word |
+| | best fitness or training loss was a number and is none | BROKEN_FOR generations | one value may be missing |
+| finished | the run says that it is over | | |
+| stuck | it says that it runs, and no generation has ended | STUCK_PACES × the usual pace, 3 × the slowest, STUCK_SECONDS | a slow generation is not a stuck one |
+| restarted | a new segment has begun | YOUNG generations long | its first values are lower than the last ones were, which is no loss |
+| collapsed | hardly a distinct genome is left; where none are counted, the diversity score | FEW_GENOMES of the population, NO_DIVERSITY, COLLAPSED_FOR generations | nothing is left to select from, whatever training gains meanwhile |
+| improving | the best-so-far rose by more than GAIN | within the patience: PATIENCE generations, PATIENCE_SHARE of the run or the longest wait so far, MOST_PATIENCE at the most | gains become rare in every healthy run, but hundreds of generations without one are a plateau in a run of any length |
+| converged | nothing is gained, and the mean stands at the best | AGREED of the range | the population agrees |
+| stagnated | nothing is gained, and the population differs | | it searches and does not find |
 
-A gain is a rise of the best-so-far fitness by more than GAIN of the range that fitness has covered, so that the rules hold
-for negative fitness and for fitness above 1. Patience grows with the run: improvements become rare in every healthy run.
+GAIN and AGREED are shares of the range that fitness has covered, so that the rules hold for negative fitness and for
+fitness above 1. Beside every word of a run that moves, speed that is no progress is named: generations FASTER times as
+fast as PACED generations in a row once were, while nothing new is evaluated.
 """
 
 from dataclasses import dataclass
@@ -38,15 +43,20 @@ GAIN = 0.001  # of the range of all fitness seen
 PATIENCE = 30  # generations without gain, at the least
 PATIENCE_SHARE = 0.15  # of the generations so far
 PATIENCE_GAPS = 1.0  # times the longest wait for a gain so far
+MOST_PATIENCE = 200  # generations, however long the run
 FEW_GENOMES = 0.1  # of the population: fewer distinct genomes are a collapse
 NO_DIVERSITY = 0.02  # the same by the diversity score, where distinct genomes are not told
 COLLAPSED_FOR = 3  # generations in a row
+DIVERGED_SHARE = 0.5  # of the population
+BROKEN_FOR = 3  # generations in a row
 FIRST = 3  # generations before anything is said
 YOUNG = 5  # generations of a segment that cannot be judged yet
 AGREED = 0.1  # of the range: mean this near to best is a population that agrees
 STUCK_PACES = 10.0  # times the usual pace
 STUCK_SECONDS = 30.0  # and at the least so long
-FASTER = 5.0  # generations so many times faster than before are named
+FASTER = 5.0  # times
+PACED = 10  # generations in a row that tell how long one took before
+NOTHING_NEW = 0.1  # of the evaluations a generation that there were: fewer are hardly any
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +122,12 @@ def judge(standing: Standing, frame: pd.DataFrame, now: float, *, restarts: tupl
 def _population(segment: pd.DataFrame, *, paused: bool) -> Verdict:
     """The verdict on a run that moves."""
     gains = Gains.of(segment)
-    extra = (("The run is paused.",) if paused else ()) + _faster(segment)
+    some = _nonfinite(segment)
+    extra = (
+        *(("The run is paused.",) if paused else ()),
+        *((some.said,) if some is not None else ()),
+        *_faster(segment),
+    )
     few = _collapsed(segment)
     if few is not None:
         said, since = few
@@ -168,7 +183,7 @@ class Gains:
         moments = at[rises]
         longest = float(np.max(np.diff(moments))) if moments.size > 1 else 0.0
         length = float(at[-1] - at[0])
-        patience = max(PATIENCE, PATIENCE_SHARE * length, PATIENCE_GAPS * longest)
+        patience = min(MOST_PATIENCE, max(PATIENCE, PATIENCE_SHARE * length, PATIENCE_GAPS * longest))
         recent = so_far[-1] - so_far[np.searchsorted(at, at[-1] - patience)]
         return cls(
             range=spread,
@@ -188,7 +203,7 @@ class Gains:
             since = f"over the last {self.patience:.0f} generations; the last gain was {_ago(self.waited)}."
             return (f"{rose} {since}",)
         gain, best = NUMBER.format(_short(self.threshold)), NUMBER.format(_short(self.best))
-        return (f"No gain above {gain} for {self.waited:.0f} generations; best is {best}.",)
+        return (f"No gain above {gain} for {_generations(self.waited)}; best is {best}.",)
 
 
 def _diverged(frame: pd.DataFrame) -> Verdict | None:
@@ -196,19 +211,10 @@ def _diverged(frame: pd.DataFrame) -> Verdict | None:
     newest = _newest_segment(frame)
     if newest.empty:
         return None
-    broken = _column(newest, metrics.NONFINITE)
-    if np.isfinite(broken).any() and broken[np.isfinite(broken)][-1] > 0:
-        holds = np.isfinite(broken) & (broken > 0)
-        since = _since(newest, holds)
-        population = _column(newest, metrics.POPULATION)
-        whole = f" of {population[np.isfinite(population)][-1]:.0f}" if np.isfinite(population).any() else ""
-        said = f"{broken[np.isfinite(broken)][-1]:.0f}{whole} individuals have no finite fitness, since generation {since:.0f}."
-        return Verdict(
-            "diverged",
-            (said, *_lost(newest, training.LOSS, "The training loss")),
-            since,
-            "EvolutionFitnessNaN",
-        )
+    individuals = _nonfinite(newest)
+    if individuals is not None and individuals.share >= DIVERGED_SHARE:
+        lost = _lost(newest, training.LOSS, "The training loss")
+        return Verdict("diverged", (individuals.said, *lost), individuals.since, "EvolutionFitnessNaN")
     for metric, name, runbook in (
         (metrics.BEST, "The best fitness", "EvolutionFitnessNaN"),
         (training.LOSS, "The training loss", "TrainingLossNaN"),
@@ -219,14 +225,34 @@ def _diverged(frame: pd.DataFrame) -> Verdict | None:
     return None
 
 
+@dataclass(frozen=True, slots=True)
+class _Nonfinite:
+    """Individuals without a finite fitness in the newest generation."""
+
+    share: float  # of the population; 1 where its size is not known and none has a fitness
+    since: float
+    said: str
+
+
+def _nonfinite(segment: pd.DataFrame) -> _Nonfinite | None:
+    """What is wrong with some individuals; None where all have a fitness, or nobody counts."""
+    counts = _column(segment, metrics.NONFINITE)
+    if not np.isfinite(counts).any() or not (newest := counts[np.isfinite(counts)][-1]):
+        return None
+    population, best = _column(segment, metrics.POPULATION), _column(segment, metrics.BEST)
+    size = population[np.isfinite(population)][-1] if np.isfinite(population).any() else np.nan
+    since = _since(segment, np.isfinite(counts) & (counts > 0))
+    one = newest == 1
+    whole = f" of {size:.0f}" if np.isfinite(size) else ""
+    who = f"{newest:.0f}{whole} {'individual has' if one and not whole else 'individuals have'}"
+    share = newest / size if np.isfinite(size) else float(not np.isfinite(best[-1]))
+    return _Nonfinite(float(share), since, f"{who} no finite fitness, since generation {since:.0f}.")
+
+
 def _lost(segment: pd.DataFrame, metric: Metric, name: str) -> tuple[str, ...]:
-    """A value that was reported and is not a number in the newest COLLAPSED_FOR generations that report anything."""
+    """A value that was reported and is not a number in the newest BROKEN_FOR generations that report anything."""
     values = _column(segment, metric)
-    if (
-        len(segment) < COLLAPSED_FOR
-        or not np.isfinite(values).any()
-        or np.isfinite(values[-COLLAPSED_FOR:]).any()
-    ):
+    if len(segment) < BROKEN_FOR or not np.isfinite(values).any() or np.isfinite(values[-BROKEN_FOR:]).any():
         return ()
     return (f"{name} is not a number since generation {_since(segment, ~np.isfinite(values)):.0f}.",)
 
@@ -236,6 +262,7 @@ def _stuck(standing: Standing, frame: pd.DataFrame, now: float) -> Verdict | Non
         return None
     times = _newest_segment(frame)["time"].to_numpy(np.float64)
     paces = _paces(_newest_segment(frame))
+    paces = paces[np.isfinite(paces)]
     if paces.size == 0:
         return None
     pace, slowest = float(np.median(paces)), float(paces.max())
@@ -293,27 +320,52 @@ def _idle_mutation(segment: pd.DataFrame) -> tuple[str, ...]:
 
 
 def _faster(segment: pd.DataFrame) -> tuple[str, ...]:
-    """Speed is not progress: generations that suddenly cost nothing may evaluate nothing."""
-    paces = _paces(segment)
-    if paces.size < 4 * YOUNG:
+    """Speed is not progress: generations that came to cost nothing may evaluate nothing. Said for as long as it is so."""
+    paces, steps = _paces(segment), _steps(segment)
+    known = np.isfinite(paces)
+    paces, steps = paces[known], steps[known]
+    if paces.size < PACED + YOUNG:
         return ()
-    before, now = float(np.median(paces[: paces.size // 2])), float(np.median(paces[-YOUNG:]))
+    stretches = np.lib.stride_tricks.sliding_window_view(paces, PACED)[:: PACED // 2]
+    medians = np.median(stretches, axis=1)
+    slowest = int(medians.argmax())
+    before, now = float(medians[slowest]), float(np.median(paces[-YOUNG:]))
     if now <= 0 or before / now < FASTER:
         return ()
-    said = f"Generations became {before / now:.0f} times faster ({SECONDS.format(now)} instead of {SECONDS.format(before)})"
-    evaluations = np.diff(_column(segment, metrics.EVALUATIONS))
-    if np.isfinite(evaluations[-YOUNG:]).any() and np.nanmedian(evaluations[-YOUNG:]) == 0:
+    since = steps[np.flatnonzero(paces * FASTER > before)[-1]] + 1
+    said = (
+        f"Generations became {before / now:.0f} times faster ({SECONDS.format(now)} instead of {SECONDS.format(before)})"
+        f" since generation {since:.0f}"
+    )
+    evaluated = _evaluations(segment)[known]
+    then = evaluated[slowest * (PACED // 2) :][:PACED]
+    newest = evaluated[-YOUNG:]
+    if not np.isfinite(newest).any() or not np.isfinite(then).any():
+        return (f"{said}: see whether anything new is evaluated.",)
+    if np.nanmedian(newest) == 0:
         return (f"{said} because nothing new is evaluated.",)
-    return (f"{said}: see whether anything new is evaluated.",)
+    if np.nanmedian(newest) < NOTHING_NEW * np.nanmedian(then):
+        return (f"{said} because hardly anything new is evaluated.",)
+    return ()
+
+
+def _evaluations(segment: pd.DataFrame) -> Floats:
+    """Fitness evaluations of each generation, NaN where they are not told; the count may begin again at 0."""
+    total, steps = _column(segment, metrics.EVALUATIONS), _steps(segment)
+    gained, passed = np.diff(total, prepend=np.nan), np.diff(steps, prepend=np.nan)
+    return np.asarray(
+        np.divide(gained, passed, out=np.full(len(total), np.nan), where=(passed > 0) & (gained >= 0))
+    )
 
 
 def _ending(segment: pd.DataFrame) -> tuple[str, ...]:
     if segment.empty or not np.isfinite(_column(segment, metrics.BEST)).any():
         return ()
     gains = Gains.of(segment)
-    if gains.waited < PATIENCE:
-        return (f"It was still improving: its last gain came {gains.waited:.0f} generations before the end.",)
-    return (f"Its last gain came {gains.waited:.0f} generations before the end.",)
+    if gains.waited < 1:
+        return ("It was still improving: its last generation gained.",)
+    last = f"its last gain came {_generations(gains.waited)} before the end."
+    return (f"It was still improving: {last}" if gains.waited < PATIENCE else _capital(last),)
 
 
 def _reached(frame: pd.DataFrame) -> tuple[str, ...]:
@@ -350,14 +402,13 @@ def _span(segment: pd.DataFrame) -> float:
 
 
 def _paces(segment: pd.DataFrame) -> Floats:
-    """Wall time of the generations: as the run says it, else between the points."""
+    """Wall time of each generation, NaN where it is not known: as the run says it, else between the points."""
     told = _column(segment, metrics.GENERATION_DURATION)
     if np.isfinite(told).any():
-        return told[np.isfinite(told)]
-    steps = np.diff(_steps(segment))
-    with np.errstate(divide="ignore", invalid="ignore"):
-        paces = np.diff(segment["time"].to_numpy(np.float64)) / np.where(steps > 0, steps, np.nan)
-    return np.asarray(paces[np.isfinite(paces)])
+        return told
+    passed = np.diff(_steps(segment), prepend=np.nan)
+    seconds = np.diff(segment["time"].to_numpy(np.float64), prepend=np.nan)
+    return np.asarray(np.divide(seconds, passed, out=np.full(len(passed), np.nan), where=passed > 0))
 
 
 def _since(segment: pd.DataFrame, holds: NDArray[np.bool_]) -> float:
@@ -368,6 +419,10 @@ def _since(segment: pd.DataFrame, holds: NDArray[np.bool_]) -> float:
 
 def _ago(generations: float) -> str:
     return "in the newest one" if generations < 1 else f"{generations:.0f} before the newest"
+
+
+def _generations(count: float) -> str:
+    return "one generation" if round(count) == 1 else f"{count:.0f} generations"
 
 
 def _short(value: float) -> float:

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from dashboard.catalogue import evolution as metrics
-from dashboard.verdict.evolution import PATIENCE, Standing, judge
+from dashboard.verdict.evolution import MOST_PATIENCE, PATIENCE, Standing, judge
 from tests.verdict.recorded import RUNNING, frame, judged, lived
 
 
@@ -151,16 +151,56 @@ def test_a_best_that_falls_is_no_error():
     assert judged(made(noisy)).word == "improving"
 
 
-def test_generations_that_became_fast_because_nothing_is_evaluated_are_named():
-    best = flat(60)
+FAST = "Generations became 20 times faster (100 ms instead of 2 s) since generation 31"
+
+
+@pytest.mark.parametrize("later", [20, 60, 400])
+def test_generations_that_became_fast_because_nothing_is_evaluated_are_named_for_as_long_as_it_is_so(later):
+    best = flat(20 + later)
     points = made(
         best,
-        generation_duration_seconds=[2.0] * 50 + [0.1] * 20,
-        evaluations_total=[24.0 * min(i, 50) for i in range(70)],
+        generation_duration_seconds=[2.0] * 30 + [0.1] * later,
+        evaluations_total=[24.0 * min(i, 29) for i in range(30 + later)],
     )
-    assert (
-        "20 times faster (100 ms instead of 2 s) because nothing new is evaluated." in judged(points).sentence
+    assert f"{FAST} because nothing new is evaluated." in judged(points).evidence
+
+
+def test_fast_generations_whose_evaluations_nobody_counts_are_a_question():
+    points = made(flat(60), generation_duration_seconds=[2.0] * 30 + [0.1] * 40)
+    assert f"{FAST}: see whether anything new is evaluated." in judged(points).evidence
+
+
+def test_generations_that_became_fast_and_evaluate_as_much_as_before_are_no_news():
+    points = made(
+        flat(60),
+        generation_duration_seconds=[2.0] * 30 + [0.1] * 40,
+        evaluations_total=[24.0 * i for i in range(70)],
     )
+    assert "faster" not in judged(points).sentence
+
+
+def test_one_slow_generation_among_fast_ones_is_no_speed_gained():
+    points = made(flat(60), generation_duration_seconds=[20.0] * 2 + [0.1] * 68)
+    assert "faster" not in judged(points).sentence
+
+
+@pytest.mark.parametrize("length", [1000, 20_000])
+def test_hundreds_of_generations_without_a_gain_are_a_plateau_in_a_run_of_any_length(length):
+    rare = [float(i // 150) for i in range(length)]  # a gain every 150 generations, which is healthy
+    assert judged(made(rare)).word == "improving"
+    plateau = [*rare, *[rare[-1]] * (MOST_PATIENCE + 1)]
+    differs = judged(made(plateau, fitness_average=[0.0] * len(plateau)))
+    agrees = judged(made(plateau, fitness_average=plateau))
+    assert (differs.word, agrees.word) == ("stagnated", "converged")
+    assert f"No gain above {differs.evidence[0].split()[3]} for " in differs.evidence[0]
+
+
+def test_a_few_individuals_without_a_fitness_are_named_and_are_no_divergence():
+    best = [i / 40 for i in range(40)]
+    points = made(best, nonfinite_fitness_count=[0.0] * 38 + [2.0] * 2, population_size=[24.0] * len(best))
+    verdict = judged(points)
+    assert verdict.word == "improving"
+    assert "2 of 24 individuals have no finite fitness, since generation 39." in verdict.evidence
 
 
 def test_a_run_without_a_generation_is_judged_by_its_points():
