@@ -73,7 +73,9 @@ class Query:
     """A question to Prometheus."""
 
     promql: str  # with placeholders
-    range_seconds: float  # how far back to draw it
+    range_seconds: (
+        float | None
+    )  # how far back to draw it; None (range=none): asking often would cost too much
 
 
 @dataclass(frozen=True, slots=True)
@@ -323,12 +325,14 @@ class _Page:
             except ValueError as why:
                 self._problems.append(f"line {self._line(row)}: {why}")
 
-    def _seconds(self, duration: str | None, line: int) -> float:
+    def _seconds(self, duration: str | None, line: int) -> float | None:
+        if duration == "none":
+            return None
         try:
             return float(promql_parser.parse_duration(duration or DRAWN).total_seconds())
         except ValueError:
             self._problems.append(f"line {line}: range={duration} is no duration")
-            return float(promql_parser.parse_duration(DRAWN).total_seconds())
+            return None
 
     def _unique(self, identity: str) -> str:
         chosen, number = identity, 2

@@ -113,8 +113,6 @@ def summary(verdicts: Iterable[Verdict]) -> Summary:
         words = "No check could tell anything: look at whether Prometheus answers."
     else:
         words = "No check finds anything wrong now. It may have passed, or the cause is not on this page."
-    if unknown and unknown < len(ordered):
-        words += f" {unknown} of {len(ordered)} checks could not tell."
     return Summary(words, supported, excluded, unknown)
 
 

@@ -14,8 +14,9 @@ from dashboard.alerts.entry import Entry
 from dashboard.alerts.matchers import MatcherError, written
 from dashboard.alerts.silencing import mute
 from dashboard.benchmark.directory import TERMINAL
-from dashboard.benchmark.runs import CannotStart, NoSuchRun
+from dashboard.benchmark.runs import NoSuchRun
 from dashboard.benchmark.spec import PROFILES
+from dashboard.benchmark.starting import CannotStart
 from dashboard.catalogue.units import SECONDS
 from dashboard.people import Refused
 from dashboard.runbooks import Action, Context

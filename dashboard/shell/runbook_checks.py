@@ -46,7 +46,7 @@ LEVELS = {
     "unknown": ("could not tell", "gray", ":material/help:"),
 }
 MOST_PARTS = 8  # series of a check that are named one by one
-HEIGHT = 130  # pixels of a check's figure
+HEIGHT = 100  # pixels of a check's figure
 ASKED_OF = {
     "nvml": "this machine's NVIDIA driver",
     "log": "the log",
@@ -92,24 +92,34 @@ def ask_all(checks: Iterable[Check], context: Context, look: Look) -> dict[str, 
 
 def show(item: Asked, look: Look) -> None:
     """A check's verdict in words, the value it stands on, how old that is, what was asked, and a small figure."""
-    word, colour, icon = LEVELS[item.verdict.level]
+    frame = _frame(item)
     with st.container(border=True):
-        with st.container(horizontal=True, vertical_alignment="center"):
-            st.badge(word, icon=icon, color=colour)  # type: ignore[arg-type]  # one of Streamlit's colours
-            st.markdown(plain(item.verdict.words), width="content")
-            if item.verdict.value is not None:
-                st.markdown(f"**{plain(item.check.unit.format(item.verdict.value))}**", width="content")
-            st.caption(
-                plain(f"{clock(item.looked_at, look.view.zone)}, {ago(item.looked_at, look.now)}"),
-                width="content",
-            )
-            _asked_what(item)
-        if item.why is not None and item.why.advice:
-            st.caption(plain(item.why.advice))
-        _parts(item)
-        if isinstance(item.before, Found) and item.before.words:
-            st.code(visible(item.before.words), language=None, wrap_lines=True)
-        _figure(item, look)
+        told, drawing = st.columns([3, 2]) if frame is not None else (st.container(), None)
+        with told:
+            _told(item, look)
+        if drawing is not None and frame is not None:
+            with drawing:
+                _figure(item, frame, look)
+
+
+def _told(item: Asked, look: Look) -> None:
+    word, colour, icon = LEVELS[item.verdict.level]
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.badge(word, icon=icon, color=colour)  # type: ignore[arg-type]  # one of Streamlit's colours
+        st.markdown(plain(item.verdict.words), width="content")
+        if item.verdict.value is not None:
+            st.markdown(f"**{plain(item.check.unit.format(item.verdict.value))}**", width="content")
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.caption(
+            plain(f"{clock(item.looked_at, look.view.zone)}, {ago(item.looked_at, look.now)}"),
+            width="content",
+        )
+        _asked_what(item)
+    if item.why is not None and item.why.advice:
+        st.caption(plain(item.why.advice))
+    _parts(item)
+    if isinstance(item.before, Found) and item.before.words:
+        st.code(visible(item.before.words), language=None, wrap_lines=True)
 
 
 def series(labels: Mapping[str, str] | None) -> str:
@@ -176,7 +186,8 @@ def _frames(queries: Iterable[tuple[Check, Query, str]], look: Look) -> dict[str
     """The same queries over their own ranges, those of one range in one batch."""
     by_range: dict[float, list[Panel]] = {}
     for check, query, text in queries:
-        by_range.setdefault(query.range_seconds, []).append(_panel(check, text))
+        if query.range_seconds is not None:
+            by_range.setdefault(query.range_seconds, []).append(_panel(check, text))
     found: dict[str, pd.DataFrame] = {}
     for seconds, panels in by_range.items():
         answers: Mapping[str, Answer] = look.sources.feed.panels(panels, Window(f"now-{round(seconds)}s"))
@@ -229,10 +240,13 @@ def _parts(item: Asked) -> None:
         st.caption(f"and {len(parts) - MOST_PARTS} more series")
 
 
-def _figure(item: Asked, look: Look) -> None:
+def _frame(item: Asked) -> pd.DataFrame | None:
+    """How it went before; None where there is nothing to draw."""
     frame = _wide(item.before) if isinstance(item.before, Found) else item.before
-    if frame is None or frame.empty or not bool(frame.notna().to_numpy().any()):
-        return
+    return frame if frame is not None and bool(frame.notna().to_numpy().any()) else None
+
+
+def _figure(item: Asked, frame: pd.DataFrame, look: Look) -> None:
     zone, panel = look.view.zone, _panel(item.check)
     figure = drawn(
         (item.check.id, zone, item.text), item.before, lambda: _drawing(panel, frame, zone, item.text)
@@ -245,6 +259,10 @@ def _figure(item: Asked, look: Look) -> None:
 
 
 def _drawing(panel: Panel, frame: pd.DataFrame, zone: str, revision: str) -> go.Figure:
-    figure = lines.draw(panel, frame, zone=zone, revision=revision)
-    figure.update_layout(height=HEIGHT, showlegend=False)
+    """Small: the shape counts, and two numbers on the axis."""
+    floor = bool((frame.min(skipna=True) >= 0).all())
+    figure = lines.draw(replace(panel, floor_zero=floor), frame, zone=zone, revision=revision)
+    figure.update_layout(height=HEIGHT, showlegend=False, margin={"t": 6, "b": 22, "l": 4, "r": 6})
+    figure.update_yaxes(nticks=3)
+    figure.update_xaxes(nticks=4)
     return figure

@@ -222,13 +222,19 @@ def _head(runbook: Runbook, declared: Alert | None, labels: Mapping[str, str]) -
 
 
 def _evidence(verdicts: Sequence[Verdict]) -> None:
-    """What all checks say together, before anything else."""
+    """What all checks say together, before anything else: what they support, what they exclude, what is not known."""
     told = summary(verdicts)
     bad = any(verdict.level == "bad" for verdict in verdicts)
     show = st.error if bad else st.warning if told.supported else st.info
-    show(plain(told.words), icon=":material/fact_check:")
+    if len(told.supported) > 1:
+        listed = "\n".join(f"- {plain(words)}" for words in told.supported)
+        show(f"**The evidence supports, the worst first:**\n{listed}", icon=":material/fact_check:")
+    else:
+        show(plain(told.words), icon=":material/fact_check:")
     if told.excluded:
         st.caption(plain(f"Looked at and fine: {'; '.join(told.excluded)}."))
+    if told.unknown:
+        st.caption(plain(f"{told.unknown} of {len(verdicts)} checks could not tell; each says why."))
 
 
 def _section(section: Section, page: _Page, look: Look) -> None:

@@ -11,7 +11,7 @@ def test_a_firing_alert_opens_its_page_with_its_labels_and_evidence(open_page, r
     app = open_page("runbooks", query={"alert": "LowPopulationDiversity"}, prometheus_url=router.url)
     text = words(app)
     assert "run_id=r1" in app.code[0].value
-    assert "The evidence supports: the population has converged too early" in text
+    assert "The evidence supports, the worst first:**\n- the population has converged too early" in text
     assert "firing since" in text
     assert "**0.04**" in text
     for heading in ("Meaning", "Impact", "Diagnosis", "Mitigation", "Prevention"):

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
+import promql_parser
 import pytest
 
 from dashboard import catalogue
@@ -24,6 +25,7 @@ from dashboard.runbooks import (
     load,
     names,
 )
+from dashboard.runbooks.reader import UNITS
 from dashboard.runbooks.template import holes
 from dashboard.settings import Settings
 from tests.alerts import playing
@@ -41,6 +43,10 @@ TOLD = {case.alert: case for case in reversed(CASES) if case.says[0]}
 
 def _queries(runbook: Runbook) -> list[tuple[Check, Query]]:
     return [(check, check.asks) for check in runbook.checks if isinstance(check.asks, Query)]
+
+
+def _is_selector(tree: promql.Tree) -> bool:
+    return isinstance(tree, promql_parser.VectorSelector)
 
 
 def _templates(piece: Piece) -> Iterable[str]:
@@ -72,6 +78,16 @@ def test_every_query_of_a_page_reads_declared_metrics(name: str):
     for check, query in _queries(load(name)):
         filled = fill_promql(query.promql, Context(labels=dict.fromkeys(holes(query.promql), "x")))
         assert promql.names(filled) <= DECLARED, check.id
+
+
+@pytest.mark.parametrize("name", ALERTS)
+def test_a_query_that_reads_a_metric_as_it_is_carries_that_metric_s_unit(name: str):
+    for check, query in _queries(load(name)):
+        filled = fill_promql(query.promql, Context(labels=dict.fromkeys(holes(query.promql), "x")))
+        tree = promql.bare(promql.parse(filled))
+        metric = catalogue.BY_NAME.get(promql.name(tree) or "") if _is_selector(tree) else None
+        if metric is not None and metric.unit in UNITS.values():
+            assert check.unit is metric.unit, check.id
 
 
 @pytest.mark.parametrize("name", ALERTS)

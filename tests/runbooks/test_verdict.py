@@ -97,7 +97,9 @@ def test_the_summary_names_what_the_evidence_supports_worst_first():
             Verdict("unknown", "no sample"),
         ]
     )
-    assert said.words == "The evidence supports: one genome; copies. 1 of 4 checks could not tell."
+    assert said.words == "The evidence supports: one genome; copies."
+    assert said.supported == ("one genome", "copies")
+    assert said.unknown == 1
     assert said.excluded == ("mutation is on",)
 
 
