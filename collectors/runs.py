@@ -158,8 +158,12 @@ class RunsDirectory:
         if run_id in {"", ".", ".."} or "/" in run_id or "\0" in run_id:  # run ids come from URLs
             raise Unavailable(f"{run_id!r} is not the id of a run.", kind="no-run")
         folder = self.path / run_id
-        if not folder.is_dir():
-            raise Unavailable(f"There is no run {run_id} in {self.path}.", kind="no-run")
+        try:
+            there = folder.is_dir()
+        except (OSError, ValueError):  # a name that no folder can have
+            there = False
+        if not there:
+            raise Unavailable(f"There is no run {run_id[:100]} in {self.path}.", kind="no-run")
         return folder
 
 

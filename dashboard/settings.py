@@ -209,7 +209,7 @@ def _cast(knob: "Field[Any]", value: object, source: str) -> Any:
     kind = str(knob.type).replace(" ", "")
     try:
         return _CASTS[kind](value)
-    except (TypeError, ValueError) as why:
+    except (TypeError, ValueError, OverflowError) as why:
         expected = kind.removeprefix("<class'").removesuffix("'>").removesuffix("|None")
         raise SettingError(f"{source}: {value!r} is not usable as {expected} ({why}).") from why
 

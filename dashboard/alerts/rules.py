@@ -48,6 +48,8 @@ def from_text(text: str, source: str = "the rules") -> tuple[Rule, ...]:
         document = yaml.safe_load(text)
     except yaml.YAMLError as why:
         raise RuleFileError(f"{source}: not YAML ({' '.join(str(why).split())}).") from why
+    except RecursionError as why:
+        raise RuleFileError(f"{source}: nested too deeply to be rules.") from why
     groups = document.get("groups") if isinstance(document, dict) else None
     if not isinstance(groups, list):
         raise RuleFileError(f"{source}: no list called groups.")

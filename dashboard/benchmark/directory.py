@@ -125,7 +125,7 @@ class RunDirectory:
 
     def spec(self) -> specs.Spec:
         """What was asked; raises SpecError or OSError."""
-        return specs.loads((self.path / "spec.json").read_text(encoding="utf-8"))
+        return specs.loads((self.path / "spec.json").read_text(encoding="utf-8", errors="replace"))
 
     def request_cancel(self, who: str) -> None:
         """Ask the supervisor to stop; the first to ask is remembered."""
@@ -136,12 +136,17 @@ class RunDirectory:
     def cancel_request(self) -> str | None:
         """Who asked to stop; None when nobody did."""
         try:
-            text = (self.path / "cancel.json").read_text(encoding="utf-8")
+            text = (self.path / "cancel.json").read_text(encoding="utf-8", errors="replace")
         except FileNotFoundError:
             return None
         try:
             return str(json.loads(text)["who"])
-        except (ValueError, KeyError, TypeError):  # caught half-written: the wish is clear, the name is not
+        except (
+            ValueError,
+            KeyError,
+            TypeError,
+            RecursionError,
+        ):  # caught half-written: the wish is clear, the name is not
             return ""
 
     def state(self) -> State:
@@ -175,7 +180,7 @@ class RunDirectory:
         whole, newline, _ = chunk.rpartition(b"\n")
         found = []
         for line in whole.split(b"\n"):
-            with suppress(ValueError):
+            with suppress(ValueError, RecursionError):
                 event = json.loads(line)
                 if isinstance(event, dict) and "event" in event:
                     found.append(event)
@@ -185,7 +190,7 @@ class RunDirectory:
         """The result; None when there is none or it cannot be read."""
         try:
             found = json.loads((self.path / "report.json").read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+        except (OSError, ValueError, RecursionError):
             return None
         return found if isinstance(found, dict) else None
 

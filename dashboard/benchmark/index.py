@@ -7,7 +7,7 @@ version is left alone, and the list is read from the directories instead.
 import json
 import sqlite3
 from collections.abc import Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
@@ -67,10 +67,13 @@ class Index:
         found = {}
         for run_id, text in rows:
             if run_id in wanted:
-                plain: dict[str, Any] = json.loads(text)
-                for name in _TIMES:
-                    plain[name] = None if plain[name] is None else datetime.fromisoformat(plain[name])
-                found[run_id] = RunSummary(**plain)
+                with suppress(
+                    ValueError, KeyError, TypeError, RecursionError
+                ):  # damaged: its folder still tells
+                    plain: dict[str, Any] = json.loads(text)
+                    for name in _TIMES:
+                        plain[name] = None if plain[name] is None else datetime.fromisoformat(plain[name])
+                    found[run_id] = RunSummary(**plain)
         return found
 
     def write(self, summary: RunSummary) -> None:

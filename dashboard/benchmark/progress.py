@@ -1,6 +1,8 @@
 """How far a run is, from its events: what a person waiting wants to know. Pure."""
 
+import math
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -45,7 +47,8 @@ def follow(
     """
     seen = _Seen(planned=None if spec.cells is None else len(spec.cells))
     for event in events:
-        seen.take(event)
+        with suppress(KeyError, TypeError, ValueError, AttributeError):  # damaged: those around it still tell
+            seen.take(event)
     if state in TERMINAL:
         seen.phase, seen.cell, seen.live, seen.queue = "over", "", {}, None
     launches = spec.profile.launches * max(1, len(spec.sides))
@@ -61,10 +64,10 @@ def follow(
         launch=seen.launch,
         launches_total=launches,
         cell=seen.cell,
-        p50_seconds=seen.live.get("p50_seconds"),
-        p50_low=seen.live.get("low"),
-        p50_high=seen.live.get("high"),
-        n=seen.live.get("n"),
+        p50_seconds=_number(seen.live.get("p50_seconds")),
+        p50_low=_number(seen.live.get("low")),
+        p50_high=_number(seen.live.get("high")),
+        n=None if (n := _number(seen.live.get("n"))) is None else int(n),
         queue_position=None if seen.queue is None else int(seen.queue["position"]),
         queue_holder=None if seen.queue is None else seen.queue.get("holder"),
         seconds_left=left,
@@ -88,15 +91,17 @@ class _Seen:
     def take(self, event: Mapping[str, Any]) -> None:
         match event["event"]:
             case "queued":
+                int(event["position"])
                 self.queue = event
             case "leased":
-                self.leased_at, self.queue, self.phase = event["monotonic_seconds"], None, "starting"
+                self.leased_at, self.queue, self.phase = float(event["monotonic_seconds"]), None, "starting"
             case "planned":
                 self.planned = len(event["cells"])
             case "launch started":
-                if event["launch"] != self.launch:
-                    self.launch, self.finished = event["launch"], 0
-                    self.cells_before = event["launch"] * (self.planned or 0)
+                launch = int(event["launch"])
+                if launch != self.launch:
+                    self.launch, self.finished = launch, 0
+                    self.cells_before = launch * (self.planned or 0)
                 self.phase = "starting"
             case "cell started":
                 self.cell, self.live, self.phase = str(event.get("key", "")), {}, "warming"
@@ -107,6 +112,10 @@ class _Seen:
                 self.finished, self.cell, self.live = self.finished + 1, "", {}
             case "analysing":
                 self.phase = "analysing"
+
+
+def _number(value: object) -> float | None:
+    return value if isinstance(value, int | float) and math.isfinite(value) else None
 
 
 def _seconds_left(spec: Spec, elapsed: float, done: int, total: int | None, launches: int) -> float:
