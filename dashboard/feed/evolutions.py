@@ -3,12 +3,12 @@
 import threading
 import time
 from collections import OrderedDict
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from collectors.prometheus import RawSeries
-from collectors.runs import RunsDirectory
+from collectors.runs import Generations, RunsDirectory
 from collectors.unavailable import Unavailable
 from dashboard.feed import axis, query
 from dashboard.feed.answer import Asked
@@ -16,6 +16,7 @@ from dashboard.feed.runs import Run
 from dashboard.feed.scrapes import Scrapes
 from dashboard.feed.source import Source
 
+_MOST_WHOLE = 64  # runs whose whole log is kept as a table
 _MOST_BYTES = 128 << 20  # raw samples kept of all runs; what was not looked at for longest goes first
 
 
@@ -29,6 +30,34 @@ class Evolutions:
         self._settle_seconds = settle_seconds
         self._guard = threading.Lock()
         self._kept: OrderedDict[str, _Samples] = OrderedDict()
+        self._whole: OrderedDict[str, tuple[Generations, float | None, axis.Evolution]] = OrderedDict()
+
+    def whole(self, run: Run) -> axis.Evolution:
+        """The run as long as it lived, by its log; the same object until a line is added.
+
+        Raises:
+            Unavailable: it has none, or it cannot be read.
+        """
+        if self._runs is None:
+            raise Unavailable(
+                "No runs directory is configured.",
+                advice="Set MOE_DASHBOARD_RUNS_DIR.",
+                kind="not-configured",
+            )
+        log = self._runs.generations(run.run_id)
+        with self._guard:
+            kept = self._whole.get(run.run_id)
+            if kept is not None and kept[0] is log and kept[1] == run.started_at:
+                self._whole.move_to_end(run.run_id)
+                return replace(kept[2], run=run) if kept[2].run != run else kept[2]
+        frame, segments, _ = axis.joined(axis.scraped([]), axis.logged(log), run.started_at)
+        said = axis.coverage(frame, 0, log=True, scrape_seconds=None)
+        found = axis.Evolution(run, frame, segments, said, looked_at=self._source.clock())
+        with self._guard:
+            self._whole[run.run_id] = (log, run.started_at, found)
+            while len(self._whole) > _MOST_WHOLE:
+                self._whole.popitem(last=False)
+        return found
 
     def look(self, run: Run, start: float, end: float) -> axis.Evolution:
         """The run between two unix times."""

@@ -178,6 +178,15 @@ class Feed:
 
         return self._evolutions.get((run_id, window), look, self.counters.hit).value or Evolution()
 
+    def whole(self, run: Run, window: Window) -> Evolution:
+        """One run as long as it lived where it has a log, else as far as it lies in the window."""
+        if "log" in run.sources:
+            try:
+                return self._evolution.whole(run)
+            except Unavailable as why:
+                return Evolution(run, unavailable=(why,))
+        return self.evolution(run.run_id, window)
+
     def experts(self, run_id: str, window: Window, *, layer: str | None = None) -> ExpertLoads:
         """The experts' loads over the window; `layer` asks for one layer where there are too many for one look."""
 

@@ -28,6 +28,11 @@ def degrees(now: Matrix) -> NDArray[np.int64]:
     return np.asarray((now > 0).sum(axis=0), dtype=np.int64)
 
 
+def path_length(now: Matrix, top_k: int) -> float:
+    """Experts that a token passes on average: `top_k` of those it may go to, all of them where they are fewer."""
+    return float(np.minimum((now > 0).sum(axis=1), top_k).mean())
+
+
 def draw(kinds: Matrix, *, revision: str = "") -> go.Figure:
     """The matrix, tokens down and experts across, and above it how many tokens each expert may serve."""
     tokens, experts = kinds.shape

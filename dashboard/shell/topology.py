@@ -100,10 +100,13 @@ def _said(
     unused = [str(i) for i in np.flatnonzero(degree == 0)]
     head = (
         f"Generation {shown.generation}, fitness {NUMBER.format(shown.fitness)}: {active} of {tokens * experts} connections "
-        f"(sparsity {1 - active / (tokens * experts):.0%}), {active / tokens:.2f} experts a token, top-{shown.top_k}."
+        f"(sparsity {1 - active / (tokens * experts):.0%}), {active / tokens:.2f} experts a token."
     )
     parts = [
         head,
+        f"Path length {figures.path_length(shown.matrix, shown.top_k):.2f}: experts that a token passes on average, top-{shown.top_k} of its own."
+        if shown.top_k
+        else "",
         f"Experts without a connection: {', '.join(unused)}." if unused else "",
     ]
     if before is not None:

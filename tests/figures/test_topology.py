@@ -29,3 +29,8 @@ def test_bars_count_the_tokens_of_each_expert_and_not_those_that_were_cut():
 def test_the_graph_has_a_line_for_each_connection():
     kept = topology.graph(topology.changes(NOW, None)).data[0]
     assert np.isnan(np.array(kept.x, float)).sum() == int(NOW.sum())
+
+
+def test_a_token_passes_top_k_of_its_experts_or_all_where_they_are_fewer():
+    now = np.array([[1, 1, 1], [1, 0, 0], [0, 0, 0]], dtype=np.uint8)
+    assert topology.path_length(now, 2) == 1.0

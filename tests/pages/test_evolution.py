@@ -2,6 +2,7 @@
 
 import pytest
 
+from dashboard.sources import current
 from tests.pages.runs import directory, figures, points
 from tests.pages.screen import words
 
@@ -56,6 +57,62 @@ def test_all_runs_are_listed_to_be_compared(open_page, two_runs):
     app = open_page("evolution", runs_dir=two_runs, query=WEEKS)
     [table] = [frame.value for frame in app.dataframe]
     assert sorted(table["run"]) == ["healthy", "mutation-zero"]
+    assert {"state", "age", "generations", "best fitness", "configuration"} <= set(table)
+
+
+def ids(runs) -> dict[str, str]:
+    return {path.name.rsplit("-", 3)[0]: path.name for path in runs.iterdir()}
+
+
+def test_chosen_runs_alignment_and_goal_of_an_address_are_shown(open_page, two_runs):
+    known = ids(two_runs)
+    app = open_page(
+        "evolution",
+        runs_dir=two_runs,
+        query={"runs": [known["healthy"], known["mutation-zero"]], "align": "evaluations", "goal": "0.9"},
+    )
+    drawn = figures(app)["overlay"]
+    assert drawn["figure"]["layout"]["xaxis"]["title"]["text"] == "Fitness evaluations"
+    names = {trace.get("name") for trace in drawn["figure"]["data"]}
+    assert {"healthy", "mutation-zero", "healthy ahead"} <= names
+    numbers = next(frame.value for frame in app.dataframe if "evaluations" in frame.value).set_index("run")
+    assert numbers.loc["healthy", "reached 0.9 at"].startswith("generation ")
+    assert int(numbers.loc["healthy", "evaluations"].replace(",", "")) % 24 == 0
+    assert numbers.loc["mutation-zero", "evaluations"] == "never reached"
+    assert "on average" in words(app)
+
+
+def test_every_run_that_matches_an_expression_is_compared(open_page, two_runs):
+    app = open_page("evolution", runs_dir=two_runs, query={"where": "mutation_rate=0", "all": "1"})
+    listed = next(frame.value for frame in app.dataframe if "configuration" in frame.value)
+    assert list(listed["run"]) == ["mutation-zero"]
+    assert {trace.get("name") for trace in figures(app)["overlay"]["figure"]["data"]} == {"mutation-zero"}
+    app = open_page("evolution", runs_dir=two_runs, query={"where": "mutatoin_rate=0"})
+    assert "No run says mutatoin_rate." in words(app)
+
+
+def test_a_baseline_that_somebody_pinned_is_seen_by_everybody(open_page, two_runs):
+    known = ids(two_runs)
+    query = WEEKS | {"run": known["mutation-zero"]}
+    app = open_page("evolution", runs_dir=two_runs, query=query)
+    assert "overlay" not in figures(app)
+    current().store.pin(known["healthy"], who="alice")
+    app = open_page("evolution", runs_dir=two_runs, query=query)
+    listed = next(frame.value for frame in app.dataframe if "configuration" in frame.value)
+    assert listed.set_index("run")[""].to_dict() == {"healthy": "★", "mutation-zero": ""}
+    assert [
+        trace["name"] for trace in figures(app)["overlay"]["figure"]["data"] if not trace.get("fill")
+    ] == ["healthy ★", "mutation-zero"]
+    current().store.pin("of another dashboard", who="bob")
+    app = open_page("evolution", runs_dir=two_runs, query=query)
+    assert "The baseline of another dashboard is not known in this window." in words(app)
+
+
+def test_a_run_of_long_ago_is_compared_whole_whatever_the_window(open_page, two_runs):
+    app = open_page(
+        "evolution", runs_dir=two_runs, query={"runs": list(ids(two_runs).values()), "from": "now-5m"}
+    )
+    assert points(figures(app)["overlay"]) > 0
 
 
 def test_a_run_that_is_not_known_is_said_and_nothing_else_is_shown_in_its_place(open_page, two_runs):
