@@ -1,6 +1,7 @@
 """Inference: how long a request takes, and how many there are."""
 
 from dashboard.catalogue import joins
+from dashboard.catalogue.objective import Objective
 from dashboard.catalogue.spec import Alert, Metric, Panel, Recording, Series, Severity
 from dashboard.catalogue.units import COUNT, NUMBER, PER_SECOND, RATIO, SAMPLES_PER_SECOND, SECONDS, TOTAL
 
@@ -26,8 +27,8 @@ REQUESTS = Metric(
 
 METRICS = (LATENCY, THROUGHPUT, BATCH_SIZE, REQUESTS)
 
-# The latency objective of the rules: a bucket bound, so the share is exact and not interpolated.
-OBJECTIVE_SECONDS = 0.1
+BOUNDS = LATENCY.buckets
+OBJECTIVE = Objective.among(0.1, 0.99, BOUNDS)  # the guide's; the settings may say another
 
 
 def latency_quantile(q: float, by: str = "") -> str:
@@ -41,17 +42,41 @@ def latency_quantile(q: float, by: str = "") -> str:
     )
 
 
-PERCENTILES = Panel(
-    key="latency-percentiles",
-    title="Latency percentiles",
-    why="p99 leaving p50 behind is queueing. All three rising together is a slower model or a busy machine.",
-    unit=SECONDS,
-    series=tuple(Series(f"p{round(100 * q)}", latency_quantile(q)) for q in (0.50, 0.95, 0.99)),
-    thresholds=((OBJECTIVE_SECONDS, "objective"),),
-    empty="No requests in this window.",
-    floor_zero=True,
-    exemplars=True,
-)
+def percentiles(objective: Objective) -> Panel:
+    """p50, p95 and p99 of all requests, with the objective as a line."""
+    return Panel(
+        key="latency-percentiles",
+        title="Latency percentiles",
+        why="p99 leaving p50 behind is queueing. All three rising together is a slower model or a busy machine.",
+        unit=SECONDS,
+        series=tuple(Series(f"p{round(100 * q)}", latency_quantile(q)) for q in (0.50, 0.95, 0.99)),
+        thresholds=((objective.seconds, "objective"),),
+        empty="No requests in this window.",
+        floor_zero=True,
+        exemplars=True,
+    )
+
+
+def within(objective: Objective) -> Panel:
+    """The share of requests that keeps the objective."""
+    slots = f'le=~"{objective.le}",instance=~"$instance"'
+    measured = SECONDS.format(objective.bound)
+    return Panel(
+        key="share-within-objective",
+        title="Share of requests within the objective",
+        why=f"Exact, from the bucket bound at {measured}: no interpolation, unlike a percentile. {objective.moved}".strip(),
+        unit=RATIO,
+        series=(
+            Series(
+                f"within {measured}",
+                f'sum(rate({LATENCY}_bucket{{{slots}}}[$rate])) / sum(rate({LATENCY}_count{{instance=~"$instance"}}[$rate]))',
+            ),
+        ),
+        thresholds=((objective.ratio, "target"),),
+        empty="No requests in this window.",
+    )
+
+
 REQUEST_RATE = Panel(
     key="request-rate",
     title="Requests",
@@ -73,20 +98,6 @@ THROUGHPUT_PANEL = Panel(
     empty="No requests in this window.",
     floor_zero=True,
 )
-WITHIN_OBJECTIVE = Panel(
-    key="share-within-objective",
-    title="Share of requests within the objective",
-    why="Exact, from the bucket bound at 100 ms: no interpolation, unlike a percentile.",
-    unit=RATIO,
-    series=(
-        Series(
-            "within 100 ms",
-            f'sum(rate({LATENCY}_bucket{{le=~"0.1|0.10",instance=~"$instance"}}[$rate])) / sum(rate({LATENCY}_count{{instance=~"$instance"}}[$rate]))',
-        ),
-    ),
-    thresholds=((0.99, "target"),),
-    empty="No requests in this window.",
-)
 BATCHES = Panel(
     key="batch-size",
     title="Batch size",
@@ -106,17 +117,30 @@ BATCHES = Panel(
     floor_zero=True,
 )
 
-PANELS = (PERCENTILES, WITHIN_OBJECTIVE, THROUGHPUT_PANEL, REQUEST_RATE, BATCHES)
+
+def panels(objective: Objective) -> tuple[Panel, ...]:
+    """The panels for an objective of somebody's own."""
+    return (percentiles(objective), within(objective), THROUGHPUT_PANEL, REQUEST_RATE, BATCHES)
+
+
+PANELS = panels(OBJECTIVE)
 
 SLOW_WINDOWS = ("5m", "30m", "1h", "2h", "6h", "1d", "3d")
-SLOW = {
-    window: Recording(
-        f"moe:inference_slow:ratio_rate{window}",
-        f'1 - sum by (job) (rate({LATENCY}_bucket{{le="0.1"}}[{window}])) / sum by (job) (rate({LATENCY}_count[{window}]))',
-        f"Share of requests slower than 100 ms over {window}",
-    )
-    for window in SLOW_WINDOWS
-}
+
+
+def slow(objective: Objective) -> dict[str, Recording]:
+    """The share of requests slower than the objective, by window."""
+    return {
+        window: Recording(
+            f"moe:inference_slow:ratio_rate{window}",
+            f'1 - sum by (job) (rate({LATENCY}_bucket{{le=~"{objective.le}"}}[{window}])) / sum by (job) (rate({LATENCY}_count[{window}]))',
+            f"Share of requests slower than {SECONDS.format(objective.bound)} over {window}",
+        )
+        for window in SLOW_WINDOWS
+    }
+
+
+SLOW = slow(OBJECTIVE)
 
 # alerts
 
@@ -125,53 +149,77 @@ SERVING = Recording(
     f"group by ({joins.RUN}) (rate({LATENCY}_count[5m]) > 0)",
     "1 for every process that answers requests",
 )
-RECORDINGS = (*SLOW.values(), SERVING)
 
-# The objective behind the burn rates: this share of requests within OBJECTIVE_SECONDS, over 30 days.
-OBJECTIVE_RATIO = 0.99
-_BUDGET = round(1 - OBJECTIVE_RATIO, 6)
 
-HIGH_LATENCY = Alert(
-    name="HighInferenceLatency",
-    # 0.1/s is 30 requests in the five minutes; under that one slow request would page somebody.
-    when=f"""histogram_quantile(0.95,
+def recordings(objective: Objective) -> tuple[Recording, ...]:
+    """What the alerts stand on."""
+    return (*slow(objective).values(), SERVING)
+
+
+RECORDINGS = recordings(OBJECTIVE)
+
+
+def high_latency(objective: Objective) -> Alert:
+    """One in twenty requests is slower than the objective: exact, because the bound is one of the histogram's."""
+    return Alert(
+        name="HighInferenceLatency",
+        # 0.1/s is 30 requests in the five minutes; under that one slow request would page somebody.
+        when=f"""histogram_quantile(0.95,
   sum by ({joins.RUN}, le) (rate({LATENCY}_bucket[5m]))
-) > {OBJECTIVE_SECONDS}
+) > {objective.bound:g}
 and on ({joins.RUN})
   sum by ({joins.RUN}) (rate({LATENCY}_count[5m])) >= 0.1""",
-    lasting="1m",
-    severity="critical",
-    component="inference",
-    summary="Inference is slow on {{ $labels.instance }}",
-    description="Of the last 5 minutes' requests, one in 20 took longer than {{ $value | humanizeDuration }}; the objective is 100 ms.",
-    page="/inference?instance={{ $labels.instance | urlquery }}",
-)
+        lasting="1m",
+        severity="critical",
+        component="inference",
+        summary="Inference is slow on {{ $labels.instance }}",
+        description="Of the last 5 minutes' requests, one in 20 took longer than {{ $value | humanizeDuration }}; "
+        f"the objective is {SECONDS.format(objective.bound)}."
+        + (f" {objective.moved}" if objective.moved else ""),
+        page="/inference?instance={{ $labels.instance | urlquery }}",
+    )
 
 
-def _burn(factor: float, long: str, short: str, lasting: str, severity: Severity) -> Alert:
+def _burn(
+    objective: Objective, factor: float, long: str, short: str, lasting: str, severity: Severity
+) -> Alert:
     """One window pair of the error budget's burn rate (Google SRE workbook, chapter 5, table 5-8)."""
-    budget = f"({factor:g} * {_BUDGET:g})"
+    spent = f"({factor:g} * {objective.budget:.9g})"
     return Alert(
         name="InferenceLatencySLOBurn",
-        when=f"""{SLOW[long]} > {budget}
-and {SLOW[short]} > {budget}
+        when=f"""{SLOW[long]} > {spent}
+and {SLOW[short]} > {spent}
 and on (job) sum by (job) (increase({LATENCY}_count[{long}])) >= 100""",
         lasting=lasting,
         severity=severity,
         component="inference",
         summary="The latency objective of {{ $labels.job }} spends its error budget too fast",
         description="{{ $value | humanizePercentage }} of the requests of {{ $labels.job }} over "
-        + long
-        + " took longer than 100 ms; the objective (99 % within 100 ms over 30 days) allows 1 %.",
+        f"{long} took longer than {SECONDS.format(objective.bound)}; "
+        f"the objective ({objective.words} over 30 days) allows {100 * objective.budget:.6g} %."
+        + (f" {objective.moved}" if objective.moved else ""),
         page="/inference",
         labels=(("slo", "latency"), ("window", long)),
     )
 
 
-LATENCY_BURNS = (
-    _burn(14.4, "1h", "5m", "1m", "critical"),
-    _burn(6, "6h", "30m", "5m", "critical"),
-    _burn(3, "1d", "2h", "15m", "warning"),
-    _burn(1, "3d", "6h", "30m", "warning"),
+BURNS: tuple[tuple[float, str, str, str, Severity], ...] = (
+    (14.4, "1h", "5m", "1m", "critical"),
+    (6, "6h", "30m", "5m", "critical"),
+    (3, "1d", "2h", "15m", "warning"),
+    (1, "3d", "6h", "30m", "warning"),
 )
+
+
+def burns(objective: Objective) -> tuple[Alert, ...]:
+    """A pair of windows for each speed; those that no share of requests could reach (more than all of them) are left out."""
+    return tuple(_burn(objective, *pair) for pair in BURNS if objective.threshold(pair[0]) < 1)
+
+
+def alerts(objective: Objective) -> tuple[Alert, ...]:
+    """The alerts for an objective of somebody's own."""
+    return (high_latency(objective), *burns(objective))
+
+
+HIGH_LATENCY, LATENCY_BURNS = high_latency(OBJECTIVE), burns(OBJECTIVE)
 ALERTS = (HIGH_LATENCY, *LATENCY_BURNS)

@@ -11,6 +11,7 @@ from dashboard import catalogue
 from dashboard.catalogue import experts, inference
 from dashboard.catalogue.spec import Panel, Series
 from dashboard.catalogue.units import FAIR_LOAD
+from dashboard.export.rules import objective_of
 from dashboard.settings import Settings
 
 _DATASOURCE = {"type": "prometheus", "uid": "${datasource}"}
@@ -57,7 +58,11 @@ def grafana(settings: Settings) -> str:
         name = domain.__name__.rpartition(".")[2]
         drawn = (
             *(curves.panel() for curves in getattr(domain, "CURVES", ())),
-            *getattr(domain, "PANELS", ()),
+            *(
+                inference.panels(objective_of(settings))
+                if domain is inference
+                else getattr(domain, "PANELS", ())
+            ),
             *_EXTRA.get(name, ()),
         )
         if not drawn:

@@ -3,12 +3,17 @@
 Written for Prometheus 2.42 and later and for vmalert; so no `keep_firing_for`, which older ones refuse.
 """
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, TypeVar
 
 from dashboard import catalogue
+from dashboard.catalogue import inference
+from dashboard.catalogue.objective import Objective
 from dashboard.catalogue.spec import Alert, Recording
 from dashboard.export.document import dump
 from dashboard.settings import Settings
+
+_Rule = TypeVar("_Rule", Alert, Recording)
 
 _ORIGIN = (
     "Written by `moe-dashboard export rules` from dashboard/catalogue. Change it there and export again."
@@ -18,13 +23,34 @@ _ORIGIN = (
 def rules(settings: Settings) -> str:
     """rules.yml: every recording rule first, then the alerts by group."""
     groups: dict[str, list[dict[str, Any]]] = {}
-    for recording in catalogue.RECORDINGS:
+    objective = objective_of(settings)
+    for recording in _with(inference.recordings(objective), inference.RECORDINGS, catalogue.RECORDINGS):
         groups.setdefault(recording.group, []).append(_recording(recording))
-    for alert in catalogue.ALERTS:
+    for alert in _with(inference.alerts(objective), inference.ALERTS, catalogue.ALERTS):
         groups.setdefault(alert.group or f"{alert.component}.rules", []).append(_alert(alert, settings))
     document = {"groups": [{"name": name, "rules": group} for name, group in groups.items()]}
-    header = f"{_ORIGIN}\nThe router's scrape job is {settings.job!r} (setting: job)."
+    header = (
+        f"{_ORIGIN}\nThe router's scrape job is {settings.job!r} (setting: job).\n"
+        f"The latency objective is {objective.words} (settings: latency_objective_seconds, latency_objective_ratio)."
+        + (f"\n{objective.moved}" if objective.moved else "")
+    )
     return dump(document, header=header)
+
+
+def objective_of(settings: Settings) -> Objective:
+    """The latency objective of the settings, where the guide's histogram can tell it."""
+    return Objective.among(
+        settings.latency_objective_seconds, settings.latency_objective_ratio, inference.BOUNDS
+    )
+
+
+def _with(ours: Sequence[_Rule], instead_of: Sequence[_Rule], every: Sequence[_Rule]) -> list[_Rule]:
+    """Every rule of the catalogue, with some in the place of others."""
+    at = every.index(instead_of[0])
+    found = list(every[:at])
+    found.extend(ours)
+    found.extend(every[at + len(instead_of) :])
+    return found
 
 
 def prometheus(settings: Settings) -> str:

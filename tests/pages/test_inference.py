@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from dashboard.shell.inference import bracket, said
+from dashboard.shell.brackets import bracket, said
 from tests import services
 from tests.pages.runs import figures
 from tests.pages.screen import words
