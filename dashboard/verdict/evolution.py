@@ -258,7 +258,7 @@ def _lost(segment: pd.DataFrame, metric: Metric, name: str) -> tuple[str, ...]:
 
 
 def _stuck(standing: Standing, frame: pd.DataFrame, now: float) -> Verdict | None:
-    if standing.state == "paused" or not standing.active or len(frame) < 2:
+    if standing.state == "paused" or not standing.active:
         return None
     times = _newest_segment(frame)["time"].to_numpy(np.float64)
     paces = _paces(_newest_segment(frame))
