@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from collectors.unavailable import Unavailable
 from dashboard.feed.answer import Asked
+from dashboard.feed.window import Grid
 
 Floats = NDArray[np.float64]
 Scale = Literal["share", "token_fraction", "load_over_fair"]
@@ -41,6 +42,24 @@ class ExpertLoads:
     looked_at: float | None = None
     unavailable: Unavailable | None = None
     asked: tuple[Asked, ...] = ()
+    lines: NDArray[np.int64] | None = None  # which lines of the log the points are; None: from Prometheus
+    grid: Grid | None = None  # which instants of Prometheus the points are; None: from the log
+
+
+def running_total(counter: Floats) -> Floats:
+    """(series, points) of a counter → what it counted since its first known point, resets taken out.
+
+    A counter that falls has begun anew at 0 with its process (Prometheus documentation, "rate()"): what it says then
+    was counted since. Unknown points stay NaN; what was counted over them belongs to the next known one.
+    """
+    total = np.full_like(counter, np.nan)
+    for row, values in enumerate(counter):
+        known = np.flatnonzero(np.isfinite(values))
+        said = values[known]
+        step = np.diff(said, prepend=said[:1])
+        step[step < 0] = said[step < 0]
+        total[row, known] = np.cumsum(step)
+    return total
 
 
 def scale_of(blocks: dict[str, Floats], top_k: int | None, setting: str = "auto") -> tuple[Scale | None, str]:

@@ -16,7 +16,7 @@ from collectors.prometheus import Matrix, Prometheus, Sample
 from collectors.runs import RunsDirectory, Topology
 from collectors.unavailable import Unavailable
 from dashboard.catalogue import METRICS
-from dashboard.catalogue.spec import Panel
+from dashboard.catalogue.spec import Metric, Panel
 from dashboard.feed import aliases as alias_table
 from dashboard.feed import availability as availabilities
 from dashboard.feed import exemplars as exemplar_list
@@ -28,7 +28,7 @@ from dashboard.feed.axis import Evolution
 from dashboard.feed.counters import Counters
 from dashboard.feed.evolutions import Evolutions
 from dashboard.feed.exemplars import Exemplars
-from dashboard.feed.experts import ExpertLoads
+from dashboard.feed.experts import ExpertLoads, Floats
 from dashboard.feed.loads import Loads
 from dashboard.feed.ranges import Known, Question, Ranges
 from dashboard.feed.runs import Run, RunList
@@ -196,6 +196,13 @@ class Feed:
 
         looked = self._expert_loads.get((run_id, window, layer), look, self.counters.hit)
         return looked.value or ExpertLoads(run_id)
+
+    def beside(self, loads: ExpertLoads, layer: str, metric: Metric, window: Window) -> Floats | None:
+        """Another value of a layer's experts at the points of `loads`: (experts, points); None where it is not exported.
+
+        Gauges as they are, counters as what they counted since the first point. Raises Unavailable.
+        """
+        return self._loads.beside(self._run(loads.run_id, window), loads, layer, metric, live=window.live)
 
     def topology(self, run_id: str) -> Topology | None:
         """The run's best genome, where the runs directory has it."""
