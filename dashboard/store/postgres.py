@@ -6,9 +6,11 @@ and whoever remembers the newest number would miss the other.
 """
 
 import os
+import socket
 import threading
+import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -46,6 +48,11 @@ CREATE TABLE IF NOT EXISTS audit (
 );
 """
 
+_PATIENCE_SECONDS = (
+    7.0  # for any one use: longer than the server's own limit, which a server that hangs does not keep
+)
+_SLOW_SECONDS = 2.0  # a failure that took longer is not tried again
+_RETRY_SECONDS = 3.0  # for so long
 _WAIT = {"connect_timeout": "5", "tcp_user_timeout": "5000", "application_name": "moe-dashboard"}
 
 
@@ -69,6 +76,9 @@ class Postgres:
         self._lock = threading.Lock()
         self._open: Connection[Any] | None = None
         self._pid = 0
+        self._silent: tuple[float, Unavailable] | None = (
+            None  # until when (monotonic) nobody else waits for it
+        )
 
     def close(self) -> None:
         """Close the connection; the next use makes another."""
@@ -80,14 +90,16 @@ class Postgres:
         """All or nothing, one writer at a time; an exception takes everything back."""
         with self._lock, self._reachable():
             connection = self._ready()
-            with connection.transaction():
+            with _cut_off_late(connection), connection.transaction():
                 connection.execute(_TURN)
                 yield Cursor(connection)
 
     def rows(self, sql: str, values: Sequence[object] = ()) -> list[tuple[Any, ...]]:
         """What a query finds."""
         with self._lock, self._reachable():
-            return self._ready().execute(_dialect(sql), _texts(values)).fetchall()
+            connection = self._ready()
+            with _cut_off_late(connection):
+                return connection.execute(_dialect(sql), _texts(values)).fetchall()
 
     def _ready(self) -> "Connection[Any]":
         """A connection that answers. One that slept may have died: asking costs less than losing what somebody said."""
@@ -95,7 +107,8 @@ class Postgres:
 
         if self._open is not None and self._pid == os.getpid():
             try:
-                self._open.execute("SELECT 1")
+                with _cut_off_late(self._open):
+                    self._open.execute("SELECT 1")
                 return self._open
             except OperationalError:
                 self._drop()
@@ -116,10 +129,13 @@ class Postgres:
             ) from None
         connection = psycopg.connect("", autocommit=True, **{**_WAIT, **given})  # type: ignore[arg-type]  # libpq takes them all as text
         try:
-            connection.execute("SET statement_timeout = '5s'")
-            with connection.transaction():
-                connection.execute(_TURN)  # two that create the same table at once get in each other's way
-                connection.execute(_SCHEMA)
+            with _cut_off_late(connection):
+                connection.execute("SET statement_timeout = '5s'")
+                with connection.transaction():
+                    connection.execute(
+                        _TURN
+                    )  # two that create the same table at once get in each other's way
+                    connection.execute(_SCHEMA)
         except BaseException:
             connection.close()
             raise
@@ -140,16 +156,42 @@ class Postgres:
                 advice="Install the extra: pip install 'moe-router-dashboard[postgres]'.",
                 kind="store",
             ) from why
+        began = time.monotonic()
+        if self._silent is not None and began < self._silent[0]:
+            raise self._silent[1]
         try:
             yield
         except (psycopg.Error, OSError) as why:
             if self._open is not None and self._open.broken:
                 self._drop()
-            raise Unavailable(
+            unavailable = Unavailable(
                 f"The store {self.where} cannot be used ({' '.join(str(why).split())}).",
                 advice="Check that PostgreSQL runs there and lets this user in.",
                 kind="store",
-            ) from why
+            )
+            ended = time.monotonic()
+            if ended - began > _SLOW_SECONDS:  # fifty viewers must not each wait for it, one after another
+                self._silent = (ended + _RETRY_SECONDS, unavailable)
+            raise unavailable from why
+
+
+@contextmanager
+def _cut_off_late(connection: "Connection[Any]") -> Iterator[None]:
+    """End a use that takes too long from this side: libpq waits for ever for a server that is frozen but connected."""
+    wire = socket.socket(fileno=os.dup(connection.fileno()))
+
+    def cut() -> None:
+        with suppress(OSError):
+            wire.shutdown(socket.SHUT_RDWR)
+
+    timer = threading.Timer(_PATIENCE_SECONDS, cut)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+        wire.close()
 
 
 def _dialect(sql: str) -> str:

@@ -1,11 +1,16 @@
-"""The store in one SQLite file with a write-ahead log. Knows tables and transactions, not what is said in them."""
+"""The store in one SQLite file with a write-ahead log. Knows tables and transactions, not what is said in them.
 
+Readers have a connection of their own: who waits five seconds to write keeps nobody from reading. A file that was
+replaced, and a connection that broke, are opened anew at the next use.
+"""
+
+import errno
 import os
 import sqlite3
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -62,62 +67,125 @@ class Sqlite:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.where = str(path)
-        self._lock = threading.Lock()
-        self._open: sqlite3.Connection | None = None
-        self._pid = 0
+        self._writing = _Connected(path)
+        self._reading = _Connected(path)
 
     def close(self) -> None:
         """Close the file; the next use opens it again."""
-        with self._lock:
-            if self._open is not None and self._pid == os.getpid():
-                self._open.close()
-            self._open = None
+        for one in (self._writing, self._reading):
+            with one.lock:
+                one.drop()
 
     @contextmanager
     def transaction(self) -> Iterator[Cursor]:
         """All or nothing, one writer at a time; an exception takes everything back."""
-        with self._lock, self._reachable():
-            connection = self._connection()
+        with self._writing.lock, self._reachable(self._writing):
+            connection = self._writing.ready()
             connection.execute("BEGIN IMMEDIATE")
             try:
                 yield Cursor(connection)
+                connection.execute("COMMIT")
             except BaseException:
-                connection.execute("ROLLBACK")
+                if connection.in_transaction:  # SQLite takes back by itself what a full disk cut
+                    with suppress(sqlite3.Error):
+                        connection.execute("ROLLBACK")
                 raise
-            connection.execute("COMMIT")
 
     def rows(self, sql: str, values: Sequence[object] = ()) -> list[tuple[Any, ...]]:
         """What a query finds."""
-        with self._lock, self._reachable():
-            return self._connection().execute(sql, values).fetchall()
+        with self._reading.lock, self._reachable(self._reading):
+            return self._reading.ready().execute(sql, values).fetchall()
 
-    def _connection(self) -> sqlite3.Connection:
-        if self._open is None or self._pid != os.getpid():
-            self.path.parent.mkdir(parents=True, exist_ok=True)
+    @contextmanager
+    def _reachable(self, connected: "_Connected") -> Iterator[None]:
+        try:
+            yield
+        except (sqlite3.Error, OSError) as why:
+            code = getattr(why, "sqlite_errorcode", None)
+            if code is None or code & 0xFF != sqlite3.SQLITE_BUSY:
+                connected.drop()  # whatever broke, the next use begins anew
+            raise Unavailable(
+                f"The store {self.path} cannot be used ({why}).", advice=_advice(code, why), kind="store"
+            ) from why
+        except _FromTheFuture as why:
+            connected.drop()
+            raise Unavailable(
+                f"The store {self.path} was written by a newer version of the dashboard ({why}).",
+                advice="It is left as it is. Run that version again, or give this one a data directory of its own.",
+                kind="store",
+            ) from why
+
+
+class _Connected:
+    """One connection to the file, opened when it is needed; hold `lock` while using it."""
+
+    def __init__(self, path: Path) -> None:
+        self.lock = threading.Lock()
+        self._path = path
+        self._open: sqlite3.Connection | None = None
+        self._file: tuple[int, int, int] | None = None  # process, device and inode it belongs to
+
+    def ready(self) -> sqlite3.Connection:
+        """The connection, to the file that lies there now: what is written into a deleted one is lost."""
+        if self._open is not None and self._file != self._there():
+            self.drop()
+        if self._open is None:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
             connection = sqlite3.connect(
-                self.path, timeout=_WAIT_SECONDS, isolation_level=None, check_same_thread=False
+                self._path, timeout=_WAIT_SECONDS, isolation_level=None, check_same_thread=False
             )
             try:
+                _refuse_the_future(connection)
                 _log_ahead(connection)
                 connection.execute("PRAGMA synchronous = FULL")  # what was said survives a loss of power
                 connection.executescript(_SCHEMA)
                 _bring_up(connection)
-            except sqlite3.Error:
+            except BaseException:
                 connection.close()
                 raise
-            self._open, self._pid = connection, os.getpid()
+            self._open, self._file = connection, self._there()
         return self._open
 
-    @contextmanager
-    def _reachable(self) -> Iterator[None]:
+    def drop(self) -> None:
+        """Close it, where it is this process's own."""
+        if self._open is not None and self._file is not None and self._file[0] == os.getpid():
+            with suppress(sqlite3.Error):
+                self._open.close()
+        self._open = None
+
+    def _there(self) -> tuple[int, int, int] | None:
         try:
-            yield
-        except (sqlite3.Error, OSError) as why:
-            raise Unavailable(
-                f"The store {self.path} cannot be used ({why}).",
-                advice="Check that the folder can be written and the disk has room; the file is SQLite.",
-                kind="store",
-            ) from why
+            about = self._path.stat()
+        except FileNotFoundError:
+            return None
+        return os.getpid(), about.st_dev, about.st_ino
+
+
+class _FromTheFuture(Exception):
+    """The file has a schema that this version does not know."""
+
+
+def _advice(code: int | None, why: Exception) -> str:
+    """What to do about an error, by SQLite's primary result code."""
+    kind = None if code is None else code & 0xFF
+    if kind in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT):
+        return (
+            "The file is damaged, and is left as it is. Put a copy of it in its place, or move it away together with its"
+            " -wal and -shm to begin anew; `sqlite3 FILE .recover` saves what can be read."
+        )
+    if kind == sqlite3.SQLITE_FULL or getattr(why, "errno", None) == errno.ENOSPC:
+        return "The disk is full: make room. What was said before is kept; nothing new is, until then."
+    if kind in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+        return "Another process holds the file for long: find it with `fuser FILE`. Try again."
+    if kind in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM, sqlite3.SQLITE_CANTOPEN):
+        return "The file or its folder cannot be written: check its owner, its rights and whether the disk is mounted read-only."
+    return "Check that the folder can be written and the disk has room; the file is SQLite."
+
+
+def _refuse_the_future(connection: sqlite3.Connection) -> None:
+    found = connection.execute("PRAGMA user_version").fetchone()[0]
+    if found > _VERSION:
+        raise _FromTheFuture(f"schema {found}, this one knows {_VERSION}")
 
 
 def _log_ahead(connection: sqlite3.Connection) -> None:
