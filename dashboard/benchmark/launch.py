@@ -23,6 +23,7 @@ from dashboard.processes import Identity
 Why = Literal["finished", "exited", "killed", "stalled", "memory", "babble", "cancelled", "timed out"]
 
 _LOOK_EVERY_SECONDS = 0.1
+_COMPILING = 4  # times the usual patience: a compiler says nothing for a minute
 _LINE_BYTES_AT_MOST = 4 * 1024 * 1024
 _LOG_BYTES_AT_MOST = 64 * 1024 * 1024
 
@@ -126,7 +127,8 @@ class Worker:
         if now > until:
             return "timed out", f"the time limit of {self._spec.profile.limit_seconds:.0f} s was reached"
         silent = now - self._last_sign
-        if silent > self._spec.profile.stall_seconds:
+        compiles = "compile" in ((self._cell or {}).get("cell") or {})
+        if silent > self._spec.profile.stall_seconds * (_COMPILING if compiles else 1):
             return "stalled", f"no sign of life for {silent:.0f} s"
         resident = processes.resident_bytes(self._process.pid)
         if resident is not None and resident > self._memory_limit:

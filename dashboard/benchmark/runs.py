@@ -93,7 +93,7 @@ class Benchmarks:
 
     def targets(self) -> tuple[Target, ...]:
         """Every configured target, and whether it can run now."""
-        return tuple(targets.resolve(name, self._runs_dir) for name in self._names)
+        return tuple(targets.resolve(name, self._runs_dir, self._models) for name in self._names)
 
     @property
     def backends(self) -> tuple[Backend, ...]:
@@ -267,7 +267,7 @@ class Benchmarks:
             raise CannotStart(
                 f"{name!r} is not a configured benchmark target; configured are {', '.join(self._names)}."
             )
-        chosen = targets.resolve(name, self._runs_dir)
+        chosen = targets.resolve(name, self._runs_dir, self._models)
         if not chosen.available:
             raise CannotStart(chosen.why_not)
         return chosen

@@ -26,6 +26,9 @@ class Cell:
 
     params: Mapping[str, Scalar]
 
+    def __hash__(self) -> int:
+        return hash(self.key)
+
     @property
     def key(self) -> str:
         """Its name in reports and comparisons; the same parameters give the same key."""
@@ -93,12 +96,26 @@ _SIZES: dict[DeviceKind, dict[str, tuple[tuple[int, ...], tuple[int, ...]]]] = {
 SKEWS = ("uniform", "zipf", "one-hot")
 
 
+# How the experts are computed beside what the layer chooses by itself: at the smallest sizes, and at the largest. `gather`
+# copies the weights for every token, `dense` computes every expert for every token: each is left out where that explodes.
+_EXPERTS: dict[DeviceKind, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "cpu": (("loop", "gather", "dense"), ("loop", "dense")),
+    "cuda": (("loop", "gather"), ("loop",)),
+}
+# What torch.compile takes whole: grouped products are traced in bfloat16 alone, so a CPU's float32 compiles other paths.
+_COMPILED: dict[DeviceKind, tuple[dict[str, Scalar], dict[str, Scalar]]] = {
+    "cpu": ({"experts": "gather"}, {"experts": "dense"}),
+    "cuda": ({}, {}),
+}
+
+
 def cells(
     profile: str, kind: DeviceKind, *, half_precision: bool, sequence: int | None = None
 ) -> tuple[Cell, ...]:
-    """The standard axes: batch × sequence × dtype; in the full profile also routing skew and, on a GPU, torch.compile.
+    """The standard axes: batch × sequence × dtype; in the full profile also routing skew.
 
-    Only the smallest and the largest sizes are compiled, each anew in every launch, in the dtype models are served in.
+    How experts are computed, and torch.compile (not in the quick profile, whose minute it would take), vary at the
+    smallest and the largest sizes alone, in the dtype models are served in; compiled anew in every launch.
 
     Args:
         half_precision: measure bfloat16 too; on a CPU without bfloat16 units it would be emulated.
@@ -118,19 +135,21 @@ def cells(
         for length in sequences
         for batch in batches
     )
-    if not (kind == "cuda" and profile == "full" and half_precision):
-        return plain
-    corners = dict.fromkeys((batch, length) for length in _ends(sequences) for batch in _ends(batches))
-    return plain + tuple(
-        Cell(
-            {"batch": batch, "sequence": length, "dtype": "bfloat16", "skew": SKEWS[0], "compile": "inductor"}
-        )
-        for batch, length in corners
+    corners: tuple[dict[str, Scalar], ...] = tuple(
+        {"batch": batch, "sequence": length, "dtype": dtypes[0], "skew": SKEWS[0]}
+        for batch, length in ((batches[0], sequences[0]), (batches[-1], sequences[-1]))
     )
-
-
-def _ends(sizes: tuple[int, ...]) -> tuple[int, int]:
-    return sizes[0], sizes[-1]
+    varied = [
+        Cell({**corner, "experts": experts})
+        for corner, names in zip(corners, _EXPERTS[kind], strict=True)
+        for experts in (names if profile != "quick" else names[:1])
+    ]
+    if profile != "quick":
+        varied += [
+            Cell({**corner, **how, "compile": "inductor"})
+            for corner, how in zip(corners, _COMPILED[kind], strict=True)
+        ]
+    return tuple(dict.fromkeys((*plain, *varied)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -212,10 +231,34 @@ def loads(text: str) -> Spec:
         if plain["schema"] > SCHEMA:
             raise SpecError(f"the spec has schema {plain['schema']}; this version reads up to {SCHEMA}")
         found = plain["cells"]
-        plain["cells"] = None if found is None else tuple(Cell(params) for params in found)
-        plain["profile"] = Profile(**plain["profile"])
+        plain["cells"] = None if found is None else tuple(_cell(params) for params in found)
+        plain["profile"] = _profile(plain["profile"])
         plain["device"] = Device(**plain["device"])
+        plain["arguments"] = _arguments(plain.get("arguments", {}))
         plain["sides"] = tuple(Side(**side) for side in plain["sides"])
         return Spec(**plain)
-    except (KeyError, TypeError, json.JSONDecodeError) as why:
+    except (KeyError, TypeError, AttributeError, RecursionError, json.JSONDecodeError) as why:
         raise SpecError(f"the spec cannot be read ({type(why).__name__}: {why})") from why
+
+
+def _cell(params: Any) -> Cell:
+    if not _plain_table(params):
+        raise TypeError("a cell is not a table of texts and numbers")
+    return Cell(params)
+
+
+def _arguments(params: Any) -> Mapping[str, Scalar]:
+    if not _plain_table(params):
+        raise TypeError("the arguments are not a table of texts and numbers")
+    return dict(params)
+
+
+def _plain_table(params: object) -> bool:
+    return isinstance(params, dict) and all(isinstance(value, str | int | float) for value in params.values())
+
+
+def _profile(plain: Mapping[str, Any]) -> Profile:
+    profile = Profile(**plain)
+    if not all(isinstance(value, int | float) for name, value in plain.items() if name != "name"):
+        raise TypeError("a profile holds something that is no number")
+    return profile

@@ -7,6 +7,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -46,10 +47,16 @@ class Target:
         return not self.why_not
 
 
-def resolve(name: str, runs_dir: Path | None) -> Target:
-    """One configured name as a target; a name that means nothing gives one that is not available and says why."""
+def resolve(name: str, runs_dir: Path | None, models: Mapping[str, str] | None = None) -> Target:
+    """One configured name as a target; a name that means nothing gives one that is not available and says why.
+
+    Args:
+        models: name → path of a Hugging Face config.json (or of its folder), or "model_type field=value …".
+    """
     version, _ = environment.torch_build()
-    if name == "reference-moe":
+    if models and name in models:
+        target = _model(name, models[name])
+    elif name == "reference-moe":
         target = Target(
             name=name,
             about="The reference MoE layer with random weights: what plain PyTorch reaches on this device.",
@@ -71,6 +78,52 @@ def resolve(name: str, runs_dir: Path | None) -> Target:
             why_not='PyTorch is not installed here; pip install "moe-router-dashboard[benchmark]" brings it.',
         )
     return target
+
+
+def _model(name: str, said: str) -> Target:
+    """A Hugging Face configuration with random weights. What it means is found out in the worker."""
+    about = f"A Hugging Face model with random weights: {said}. Prefill and decode by each experts implementation."
+
+    def not_now(why: str) -> Target:
+        return Target(name=name, about=about, why_not=why)
+
+    if find_spec("transformers") is None:
+        return not_now(
+            'transformers is not installed here; pip install "moe-router-dashboard[transformers]" brings it.'
+        )
+    arguments: dict[str, Scalar] = {}
+    files: dict[str, Path] = {}
+    if "/" in said or said.endswith(".json"):
+        path = Path(said).expanduser().absolute()
+        path = path / "config.json" if path.is_dir() else path
+        try:
+            kind = json.loads(path.read_text(encoding="utf-8"))["model_type"]
+        except (OSError, ValueError, KeyError, TypeError) as why:
+            return not_now(f"{path} cannot be read as a model configuration ({type(why).__name__}: {why}).")
+        files["config_file"] = path
+        arguments["model_type"] = str(kind)
+    else:
+        kind, *fields = said.split()
+        pairs = [field.partition("=") for field in fields]
+        if not all(sign for _, sign, _ in pairs):
+            return not_now("A model is a model_type and fields with values, e.g. mixtral hidden_size=64.")
+        arguments["model_type"] = kind
+        arguments["fields"] = json.dumps({field: _value(value) for field, _, value in pairs})
+    return Target(
+        name=name,
+        about=about,
+        factory="dashboard.benchmark.pretrained:model",
+        arguments=arguments,
+        standard_axes=False,
+        files=files,
+    )
+
+
+def _value(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
 
 
 def _observed(runs_dir: Path | None) -> Target:

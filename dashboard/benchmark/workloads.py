@@ -1,14 +1,17 @@
 """The two targets we ship, as factories: the reference layer, and the layer an observed router evolved. Imports torch."""
 
 import json
+import os
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
-import torch
+import torch as torch  # `pretrained` takes it from here: this is the module that loads it
 from torch import Tensor
 
+from dashboard.benchmark.reference_moe import Path as ExpertsPath
 from dashboard.benchmark.reference_moe import (
     ReferenceMoE,
     Shape,
@@ -36,9 +39,13 @@ _INPUT_SCALE_SEED = 1_000_003
 def reference_moe(cell: Cell, device: str, arguments: Mapping[str, Scalar]) -> Workload:
     """The reference layer with random weights."""
     del arguments
-    dtype = _dtype(cell)
+    dtype = dtype_of(cell)
     layer = ReferenceMoE(
-        SHAPES[device], dtype=dtype, device=device, skew=cast("Skew", cell.params.get("skew", "uniform"))
+        SHAPES[device],
+        dtype=dtype,
+        device=device,
+        skew=cast("Skew", cell.params.get("skew", "uniform")),
+        path=_experts(cell),
     )
     return _workload(layer, cell, device, dtype, {"weights": "random"})
 
@@ -65,9 +72,9 @@ def observed_router(cell: Cell, device: str, arguments: Mapping[str, Scalar]) ->
         top_k=min(int(topology["top_k"]), mask.shape[1]),
         gated=checkpoint is None,
     )
-    dtype = _dtype(cell)
+    dtype = dtype_of(cell)
     skew = cast("Skew", cell.params.get("skew", "uniform"))
-    layer = ReferenceMoE(shape, dtype=dtype, device=device, mask=mask, skew=skew)
+    layer = ReferenceMoE(shape, dtype=dtype, device=device, mask=mask, skew=skew, path=_experts(cell))
     if checkpoint is not None:
         checkpoint.into(layer)
     details = {
@@ -120,11 +127,23 @@ class Checkpoint:
             layer.up_bias = self.up_bias.reshape(self.up.shape[0], -1).to(layer.gate_up)
 
 
-def _dtype(cell: Cell) -> torch.dtype:
+def dtype_of(cell: Cell) -> torch.dtype:
+    """The dtype of a cell; one we have no error limit for is skipped."""
     name = str(cell.params["dtype"])
     if name not in ERROR_LIMITS:
         raise Skip(f"dtype {name!r} is not known; known are {', '.join(ERROR_LIMITS)}")
     return cast("torch.dtype", getattr(torch, name))
+
+
+def _experts(cell: Cell) -> "ExpertsPath | None":
+    """How the experts are to be computed; None leaves it to the layer."""
+    return cast("ExpertsPath | None", cell.params.get("experts"))
+
+
+def compiler_or_skip(device: str) -> None:
+    """torch.compile builds C++ on a CPU; without a compiler the cell is skipped and says so."""
+    if device == "cpu" and not any(map(shutil.which, (os.environ.get("CXX") or "g++", "g++", "clang++"))):
+        raise Skip("torch.compile needs a C++ compiler on a CPU, and neither g++ nor clang++ is on PATH")
 
 
 def _workload(
@@ -161,9 +180,10 @@ def _workload(
     path = layer.choose(tokens)
     backend = str(cell.params.get("compile", "no"))
     forward = layer.forward
-    if (
-        backend != "no"
-    ):  # a graph break is an error: the cell fails and says where. Compile time is in the first call
+    if backend != "no":
+        compiler_or_skip(
+            device
+        )  # a graph break is an error: the cell says where. Compile time is in the first call
         forward = torch.compile(layer.forward, fullgraph=True, dynamic=False, backend=backend)
     return Workload(
         call=torch.inference_mode()(forward),
