@@ -263,6 +263,6 @@ def _drawing(panel: Panel, frame: pd.DataFrame, zone: str, revision: str) -> go.
     floor = bool((frame.min(skipna=True) >= 0).all())
     figure = lines.draw(replace(panel, floor_zero=floor), frame, zone=zone, revision=revision)
     figure.update_layout(height=HEIGHT, showlegend=False, margin={"t": 6, "b": 22, "l": 4, "r": 6})
-    figure.update_yaxes(nticks=3)
+    figure.update_yaxes(**({"nticks": 3} if bool((frame != 0).any(axis=None)) else {"tickvals": [0]}))
     figure.update_xaxes(nticks=4)
     return figure

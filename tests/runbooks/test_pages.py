@@ -74,6 +74,14 @@ def test_a_page_is_whole(name: str):
 
 
 @pytest.mark.parametrize("name", ALERTS)
+def test_checks_stand_under_diagnosis_and_actions_under_mitigation(name: str):
+    for section in load(name).sections:
+        for piece in section.pieces:
+            assert not isinstance(piece, Check) or section.title == "Diagnosis"
+            assert not isinstance(piece, Action) or section.title == "Mitigation"
+
+
+@pytest.mark.parametrize("name", ALERTS)
 def test_every_query_of_a_page_reads_declared_metrics(name: str):
     for check, query in _queries(load(name)):
         filled = fill_promql(query.promql, Context(labels=dict.fromkeys(holes(query.promql), "x")))

@@ -63,7 +63,7 @@ def _age(name: str, about: str, filters: Filter, parameters: Mapping[str, Parame
         if not lines:
             if not whole:
                 raise Unavailable(f"No such line in the newest {BYTES.format(float(scanned))} of the log; older lines were not searched.", kind="budget")  # fmt: skip
-            return Found((), origins.now, f"{BYTES.format(float(scanned))} of log searched.")
+            return Found((), origins.now)
         return Found(
             (Point({}, max(0.0, origins.now - _seconds(lines[0]))),),
             origins.now,
