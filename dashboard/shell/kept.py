@@ -1,6 +1,7 @@
 """What was worked out once and is shared by all sessions: drawings and derived tables, by what they stand on.
 
-The feed hands out the same object until a number changes, so identity tells whether the work must be done again.
+The feed hands out the same object until a number changes, so identity tells whether the work must be done again. What
+newer numbers have replaced is let go soon: a wall screen that draws a long run every five seconds must not grow with it.
 """
 
 import threading
@@ -10,6 +11,7 @@ from typing import TypeVar, cast
 
 _Made = TypeVar("_Made")
 _MOST = 400
+_MOST_OF_A_KIND = 8  # several runs and windows may be looked at, and sessions refresh at different moments
 
 _lock = threading.Lock()
 _kept: OrderedDict[tuple[object, ...], tuple[tuple[object, ...], object]] = OrderedDict()
@@ -31,6 +33,9 @@ def kept(key: tuple[object, ...], sources: tuple[object, ...], make: Callable[[]
     made = make()
     with _lock:
         _kept[whole] = (sources, made)
+        alike = [one for one in _kept if one[: len(key)] == key and len(one) == len(whole)]
+        for older in alike[:-_MOST_OF_A_KIND]:
+            del _kept[older]
         while len(_kept) > _MOST:
             _kept.popitem(last=False)
     return made

@@ -37,3 +37,18 @@ def test_many_sessions_at_once_get_one_of_the_drawings_and_no_error():
         thread.join()
     assert len(seen) == 16
     assert kept(("test", "many"), (source,), object) in seen
+
+
+def test_what_newer_numbers_have_replaced_is_let_go_and_other_kinds_are_not():
+    let_go = []
+
+    class Numbers:
+        def __del__(self) -> None:
+            let_go.append(1)
+
+    other = object()
+    drawing = kept(("test", "other kind"), (other,), object)
+    for _ in range(40):
+        kept(("test", "grows"), (Numbers(),), object)
+    assert len(let_go) >= 30
+    assert kept(("test", "other kind"), (other,), object) is drawing
