@@ -3,6 +3,7 @@
     run.json            what the run is and its state; moved into place whole
     lock                held (flock) by the observing process while it lives
     generations.jsonl   one structured line a generation; appended to, a restart appends to the same file
+    events.jsonl        what happened beside; appended to
     topology.json       the best genome now; moved into place whole
     topologies.jsonl    one such line each time the best changed
 
@@ -25,6 +26,7 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
+from collectors.run_events import Events, RunEvent
 from collectors.unavailable import Unavailable
 
 Floats = NDArray[np.float64]
@@ -95,6 +97,7 @@ class RunsDirectory:
         self._parts = frozenset(parts)
         self._guard = threading.Lock()
         self._logs: dict[str, _Log] = {}
+        self._events: dict[tuple[str, str], Events] = {}
 
     def runs(self) -> list[RunRecord]:
         """Every run, newest first; a folder without a readable run.json is listed with its problem."""
@@ -130,6 +133,13 @@ class RunsDirectory:
         log = self._logs[run_id]
         with log.guard:
             return log.labelled_values(name, rows)
+
+    def events(self, run_id: str, event: str) -> tuple[RunEvent, ...]:
+        """The lines of a run's events.jsonl with this event, oldest first."""
+        path = self._folder(run_id) / "events.jsonl"
+        with self._guard:
+            events = self._events.setdefault((run_id, event), Events(path, event))
+        return events.read()
 
     def topology(self, run_id: str) -> Topology | None:
         """The best genome now, or None where none was written or the file is not a topology."""

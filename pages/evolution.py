@@ -1,7 +1,7 @@
 """Evolution: is the population still improving, and if not, why?"""
 
 from dashboard.catalogue import evolution
-from dashboard.shell import Stack, compare, page, report, runs, topology
+from dashboard.shell import Stack, compare, failures, pace, page, report, runs, topology
 
 page(
     title="Evolution",
@@ -10,6 +10,8 @@ page(
     rows=[
         [runs.state],
         [Stack("evolution", "Evolution", evolution.CURVES)],
+        [pace.timeline],
+        [failures.by_type],
         [topology.matrix],
         [compare.table],
         [report.of_run],

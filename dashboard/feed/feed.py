@@ -13,6 +13,7 @@ import numpy as np
 from prometheus_client import CollectorRegistry
 
 from collectors.prometheus import Matrix, Prometheus, Sample
+from collectors.run_events import RunEvent
 from collectors.runs import RunsDirectory, Topology
 from collectors.unavailable import Unavailable
 from dashboard.catalogue import METRICS
@@ -20,7 +21,7 @@ from dashboard.catalogue.spec import Metric, Panel
 from dashboard.feed import aliases as alias_table
 from dashboard.feed import availability as availabilities
 from dashboard.feed import exemplars as exemplar_list
-from dashboard.feed import frames, native, query
+from dashboard.feed import failures, frames, native, query
 from dashboard.feed import runs as run_list
 from dashboard.feed.answer import Answer, Asked, Reading
 from dashboard.feed.availability import Availability
@@ -203,6 +204,13 @@ class Feed:
         Gauges as they are, counters as what they counted since the first point. Raises Unavailable.
         """
         return self._loads.beside(self._run(loads.run_id, window), loads, layer, metric, live=window.live)
+
+    def failed_steps(self, run_id: str) -> tuple[RunEvent, ...]:
+        """Steps that failed, as the run's own log tells them, oldest first; none where there is no log."""
+        try:
+            return self._runs.events(run_id, failures.STEP_FAILED) if self._runs is not None else ()
+        except Unavailable:
+            return ()
 
     def topology(self, run_id: str) -> Topology | None:
         """The run's best genome, where the runs directory has it."""

@@ -72,8 +72,17 @@ def draw(
         meta={"axis": options.axis, "knots": knots(frame, across)},
         xaxis={"anchor": last, "uirevision": f"{revision}|{options.axis}", **x_axis(options.axis)},
     )  # fmt: skip
-    marks.add(figure, [*restarts(frame), *noted], place(frame, across, options))
+    marked(figure, frame, across, options, noted)
     return figure
+
+
+def marked(
+    figure: go.Figure, frame: pd.DataFrame, across: Floats, options: Options, noted: Sequence[Mark]
+) -> None:
+    """Mark the run's restarts in a figure on this axis, and of what happened meanwhile all since its first point."""
+    known = frame["time"].dropna()
+    lived = marks.since(noted, float(known.iloc[0])) if len(known) else []
+    marks.add(figure, [*restarts(frame), *lived], place(frame, across, options))
 
 
 def x_of(frame: pd.DataFrame, axis: Axis, zone: str = "UTC") -> Floats:

@@ -1,7 +1,7 @@
 """What happened while a curve was drawn: alert episodes, restarts, benchmark runs. Marks on any figure, on any x axis."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import plotly.graph_objects as go
@@ -27,6 +27,15 @@ class Mark:
     end: float | None  # None: a moment
     text: str  # from outside; escaped here
     kind: Kind
+
+
+def since(marks: Sequence[Mark], first: float) -> list[Mark]:
+    """Marks from a time on: what was over by then is left out, what went on begins there and says so."""
+    return [
+        mark if mark.start >= first else replace(mark, start=first, text=f"{mark.text}, begun before")
+        for mark in marks
+        if (mark.end if mark.end is not None else mark.start) >= first
+    ]
 
 
 def add(figure: go.Figure, marks: Sequence[Mark], position: Callable[[float], float | None]) -> None:

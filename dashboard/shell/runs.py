@@ -145,9 +145,9 @@ def _facts(run: Run, look: Look) -> list[str]:
     pace = seconds_a_generation(look)
     if pace is not None:
         facts.append(f"{SECONDS.format(pace)} a generation")
-        left = _left(run)
-        if run.active and left:
-            facts.append(f"about {SECONDS.format(left * pace)} left of {_planned(run):,} generations")
+        remaining = left(run)
+        if run.active and remaining:
+            facts.append(f"about {SECONDS.format(remaining * pace)} left of {_planned(run):,} generations")
     if run.started_at is not None:
         ended = run.ended_at if not run.active else None
         facts.append(f"started {clock(run.started_at, look.view.zone)}, {ago(run.started_at, look.now)}")
@@ -176,7 +176,8 @@ def _planned(run: Run) -> int | None:
     return int(text) if text.isdigit() and int(text) > 0 else None
 
 
-def _left(run: Run) -> int | None:
+def left(run: Run) -> int | None:
+    """Generations until the planned number; None where none is planned."""
     planned = _planned(run)
     return max(0, planned - run.generations) if planned and run.generations is not None else None
 

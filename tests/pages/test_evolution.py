@@ -1,10 +1,12 @@
 """The Evolution page over recorded runs: from the runs directory alone, with nothing, and with what the address says."""
 
+import json
+
 import pytest
 
 from dashboard.sources import current
 from tests.pages.runs import directory, figures, points
-from tests.pages.screen import words
+from tests.pages.screen import HOSTILE, words
 
 WEEKS = {"from": "now-30d"}
 
@@ -17,7 +19,7 @@ def two_runs(tmp_path):
 def test_curves_and_topology_are_drawn_from_the_runs_directory_alone(open_page, tmp_path):
     app = open_page("evolution", runs_dir=directory(tmp_path, "healthy"), query=WEEKS)
     drawn = figures(app)
-    assert set(drawn) == {"curves-evolution", "topology", "topology-graph"}
+    assert set(drawn) == {"curves-evolution", "timeline", "topology", "topology-graph"}
     assert points(drawn["curves-evolution"]) > 150 * 4
     assert "The log holds all 150 generations" in words(app)
 
@@ -148,3 +150,61 @@ def test_a_prometheus_that_is_off_is_said_with_its_reason_and_the_log_still_show
     assert "refused" in words(app)
     assert points(figures(app)["curves-evolution"]) > 0
     assert not app.exception
+
+
+def failing(tmp_path):
+    """The healthy run with evaluations that raised from generation 5 on, phases, and a step that failed."""
+    runs = directory(tmp_path, "healthy")
+    [log] = runs.glob("*/generations.jsonl")
+    lines = [json.loads(line) for line in log.read_text().splitlines()]
+    for line in lines:
+        line["evolution_phase_duration_seconds"] = {"fitness_evaluation": 1.0, "selection": 0.2}
+        if line["generation"] >= 5:
+            line["evolution_evaluation_failures_total"] = {HOSTILE: min(line["generation"], 9) - 4}
+    log.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    failed = {
+        "event": "Evolution step failed",
+        "level": "error",
+        "error_type": "RuntimeError",
+        "generation": 7,
+        "timestamp": lines[6]["timestamp"],
+    }
+    (log.parent / "events.jsonl").write_text(json.dumps(failed) + "\n")
+    return runs
+
+
+def test_failures_are_told_by_error_type_with_first_and_last_generation(open_page, tmp_path):
+    app = open_page("evolution", runs_dir=failing(tmp_path), query=WEEKS)
+    assert "5 failed evaluations and 1 failed step, of 2 error types." in words(app)
+    listed = next(frame.value for frame in app.dataframe if "error type" in frame.value).set_index(
+        "failed in"
+    )
+    assert listed.loc["an evaluation", "first"].startswith("generation 5 · ")
+    assert listed.loc["an evaluation", "last"].startswith("generation 9 · ")
+    assert (listed.loc["a step", "error type"], listed.loc["a step", "times"]) == ("RuntimeError", 1)
+    assert "failed step" in {trace.get("name") for trace in figures(app)["failures"]["figure"]["data"]}
+    assert not app.exception
+
+
+def test_a_run_in_which_nothing_failed_says_so_in_a_line(open_page, tmp_path):
+    app = open_page("evolution", runs_dir=directory(tmp_path, "healthy"), query=WEEKS)
+    assert "failures" not in figures(app)
+    assert "No failed evaluation was counted and no failed step was logged in this window." in words(app)
+
+
+def test_the_parts_of_a_generation_are_in_its_time_and_on_the_timeline(open_page, tmp_path):
+    app = open_page("evolution", runs_dir=failing(tmp_path), query=WEEKS | {"timeline": "100"})
+    for key in ("curves-evolution", "timeline"):
+        assert {"fitness_evaluation", "selection"} <= {
+            trace.get("name") for trace in figures(app)[key]["figure"]["data"]
+        }
+    assert "Generations 51 to 150" in words(app)
+    assert "selection 9%" in words(app)
+
+
+def test_rate_and_what_a_generation_takes_are_numbers(open_page, tmp_path):
+    app = open_page("evolution", runs_dir=directory(tmp_path, "healthy"), query=WEEKS)
+    numbers = {metric.label: metric.value for metric in app.metric}
+    assert numbers["A generation takes"].endswith(" s")
+    assert numbers["Rate"].endswith("/min")
+    assert float(numbers["Evaluations"].removesuffix(" /s")) > 1
