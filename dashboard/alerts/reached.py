@@ -101,6 +101,8 @@ def _worst(
         measured = trace.measured(query)
         labels = sorted(given)
         there = f"ALERTS_FOR_STATE{{alertname={quoted(name)}{_among(group, labels)}}}"
+        # A beginning is cut to whole seconds, so the one evaluation of a short episode lies after its first step; and
+        # ALERTS_FOR_STATE itself ends with the next evaluation.
         values = _values(
             prometheus,
             f"({measured.promql}) and on ({', '.join(labels)}) {there}",
@@ -108,6 +110,7 @@ def _worst(
             labels,
             interval,
             now,
+            slack=max(0.5, interval - 0.5),
         )
         found |= {one: measured.worst(numbers) for one, numbers in values.items()}
     return found
@@ -159,8 +162,12 @@ def _values(
     labels: Sequence[str],
     interval: float,
     now: float,
+    slack: float = 0.5,
 ) -> dict[Key, np.ndarray]:
-    """The values of the series with an episode's labels while it lasted; absent where there is no such series."""
+    """The values of the series with an episode's labels while it lasted; absent where there is no such series.
+
+    `slack` is for how many seconds after its last evaluation an episode's values still count.
+    """
     start = min(one.since for one in episodes)
     end = max(now if one.ended_at is None else one.ended_at for one in episodes)
     matrix = prometheus.range(promql, start, end, max(1.0, interval, (end - start) / POINTS))
@@ -171,8 +178,7 @@ def _values(
     for one in episodes:
         fitting = rows.get(tuple(one.labels.get(label) for label in labels))
         if fitting:
-            # a step may begin half a second before the evaluation that it stands for
-            last = np.inf if one.ended_at is None else one.ended_at + 0.5
+            last = np.inf if one.ended_at is None else one.ended_at + slack
             during = (matrix.times >= one.since - 0.5) & (matrix.times <= last)
             found[key(one)] = matrix.values[fitting][:, during].ravel()
     return found

@@ -124,6 +124,7 @@ def panels(objective: Objective) -> tuple[Panel, ...]:
 
 
 PANELS = panels(OBJECTIVE)
+PERCENTILES = PANELS[0]
 
 SLOW_WINDOWS = ("5m", "30m", "1h", "2h", "6h", "1d", "3d")
 

@@ -275,7 +275,7 @@ def _throughput(look: Look, instance: str | None) -> None:
         for series in catalogue.THROUGHPUT_PANEL.series
     )
     st.metric(
-        "Throughput", SAMPLES_PER_SECOND.format(counted),
+        "Samples/s", NUMBER.format(counted if counted is None else float(f"{counted:.3g}")),
         help="Counted from the batch-size histogram; below it, what the router reports itself.",
     )  # fmt: skip
     if reported is None:
