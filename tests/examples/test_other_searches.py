@@ -15,12 +15,16 @@ import pytest
 
 from collectors.prometheus import Prometheus
 from collectors.runs import RunsDirectory
+from dashboard.catalogue.experts import DEAD_BELOW
 from dashboard.feed import Feed, Window
 from dashboard.ports import free_port
+from dashboard.verdict.balance import named
+from dashboard.verdict.evolution import FIRST, MOST_PATIENCE, PATIENCE
 from tests.pages.conftest import open_page  # noqa: F401  a fixture
 from tests.pages.runs import figures
 from tests.pages.screen import words
 from tests.services import wait_until
+from tests.verdict.recorded import judged
 
 ROOT = Path(__file__).resolve().parents[2]
 HOUR = Window("now-1h", "now")
@@ -85,6 +89,12 @@ def drawn(app: object, key: str) -> dict[str, int]:
     }
 
 
+def painted(app: object) -> bytes:
+    """What was sent to the canvas of the heatmap."""
+    [sent] = [one for one in app.get("bidi_component") if one.proto.component_name.endswith(".heatmap")]
+    return sent.proto.bytes
+
+
 @pytest.mark.parametrize("name", GENERATIONS)
 def test_five_marked_lines_at_the_most_make_a_search_visible(name):
     source = (ROOT / "examples" / f"{name}.py").read_text()
@@ -129,6 +139,25 @@ def test_a_search_that_counts_has_fitness_far_above_one(feed):
     assert frame["evolution_distinct_genomes"].between(2, 40).all()
 
 
+def test_a_long_search_that_found_nothing_for_hundreds_of_generations_is_no_longer_improving(start, tmp_path):
+    """Sixteen queens, of which none can do better for most of 1,200 generations; the run is judged as it stood at each."""
+    process = start("pygad_search", 0, "--generations", "1200", "--runs-dir", str(tmp_path))
+    process.communicate(timeout=200)
+    with contextlib.closing(Feed(None, RunsDirectory(tmp_path))) as feed:
+        [run] = feed.runs(HOUR).runs
+        frame = feed.evolution(run.run_id, HOUR).frame
+    best = frame["evolution_fitness_best"].cummax().to_numpy()
+    gained = [n for n in range(1, len(best)) if best[n] > best[n - 1]]
+    waited = [n - max([g for g in gained if g <= n], default=0) for n in range(len(best))]
+    words = [judged(frame.iloc[: n + 1]).word for n in range(len(frame))]
+    assert max(waited) > MOST_PATIENCE, "there was a plateau of hundreds of generations"
+    for word, since in zip(words[FIRST:], waited[FIRST:], strict=True):
+        if since < PATIENCE:
+            assert word == "improving"
+        elif since >= MOST_PATIENCE:
+            assert word in {"stagnated", "converged"}
+
+
 @pytest.mark.parametrize("feed", ["huggingface_moe"], indirect=True)
 def test_a_hugging_face_model_has_its_layers_and_each_token_takes_two_experts(feed, ended):
     [run] = feed.runs(HOUR).runs
@@ -142,6 +171,31 @@ def test_a_hugging_face_model_has_its_layers_and_each_token_takes_two_experts(fe
     tokens = json.loads(log.read_text().splitlines()[-1])["expert_tokens_total"]
     batches = GENERATIONS["huggingface_moe"] * (3 * 8 + 6 * 16)  # sequences trained on and evaluated
     assert {sum(layer.values()) for layer in tokens.values()} == {batches * 64 * 2}
+
+
+@pytest.mark.parametrize("feed", ["huggingface_moe"], indirect=True)
+def test_experts_that_die_in_a_hugging_face_model_are_named_with_the_generation_in_which_they_did(
+    feed, ended
+):
+    [run] = feed.runs(HOUR).runs
+    loads = feed.experts(run.run_id, HOUR)
+    [log] = ended["huggingface_moe"].glob("*/generations.jsonl")
+    lines = [json.loads(line)["expert_utilization_ratio"] for line in log.read_text().splitlines()]
+    dead = {}
+    for layer, shares in lines[-1].items():
+        for expert in shares:
+            loads_then = [EXPERTS * line[layer][expert] for line in lines]
+            if loads_then[-1] < DEAD_BELOW:
+                alive = [n for n, load in enumerate(loads_then) if load >= DEAD_BELOW]
+                dead[layer, expert] = alive[-1] + 2 if alive else 1  # generations are counted from 1
+    said = {
+        (one.layer, one.expert): loads.generations[one.since]
+        for layer, load in loads.load.items()
+        for one in named(layer, loads.experts[layer], load)
+        if one.condition == "dead"
+    }
+    assert said == dead
+    assert any(generation > 1 for generation in said.values()), "some died while they were watched"
 
 
 @pytest.mark.parametrize("name", ["pymoo_search", "pygad_search"])
@@ -167,11 +221,11 @@ def test_the_experts_page_shows_every_layer_of_a_hugging_face_model(open_page, e
     app = open_page("experts", runs_dir=ended["huggingface_moe"])
     assert not app.exception
     assert f"is the least even of {LAYERS}" in words(app)
-    picker = app.selectbox(key="layer-picker")
+    [picker] = [box for box in app.selectbox if box.label == "Layer"]
     assert picker.options == [str(layer) for layer in range(LAYERS)]
-    before = figures(app)["experts-heatmap"]["figure"]["data"][0]["z"]
+    before = painted(app)
     picker.set_value("2").run()
-    assert figures(app)["experts-heatmap"]["figure"]["data"][0]["z"] != before
+    assert painted(app) != before
     assert min(drawn(app, "curves-balance").values()) > 0
 
 

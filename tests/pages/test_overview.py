@@ -7,7 +7,7 @@ WEEKS = {"from": "now-30d"}
 
 
 def test_runs_are_shown_with_state_generation_and_best(open_page, tmp_path):
-    app = open_page("overview", runs_dir=directory(tmp_path), query=WEEKS)
+    app = open_page("overview", runs_dir=directory(tmp_path, "healthy", "mutation-zero", "nan"), query=WEEKS)
     shown = [(metric.label, metric.value) for metric in app.metric]
     assert ("Generation", "150") in shown
     assert ("Best fitness", "0.9075") in shown

@@ -50,7 +50,7 @@ CASES = (
     Case("freeze-expert", ("--freeze-expert", "3"), 20, "dead"),
     Case("slow", ("--slow",), 12, "slow"),
 )
-RECORDED_GENERATIONS = {"healthy": 150, "mutation-zero": 150, "nan": 40, "freeze-expert": 40, "slow": 12}
+RECORDED_GENERATIONS = {"healthy": 150, "mutation-zero": 80, "nan": 40, "freeze-expert": 40, "slow": 12}
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """Recorded runs of the example router as the feed hands them out, whole or as they stood after some generations.
 
-Recorded with `python -m examples.evolving_router --seed 0 --pace 0`: healthy as it is, mutation-zero with
-`--mutation-rate 0`, nan with `--nan`. Host and process id in run.json were blanked.
+Each is made by `python -m tests.verdict.misbehaviours --record NAME`: the example with seed 0, healthy or told to
+misbehave. Host and process id in run.json are blanked.
 """
 
 from pathlib import Path

@@ -36,6 +36,13 @@ def test_a_healthy_run_is_improving_from_its_third_generation_to_its_last():
     }
 
 
+@pytest.mark.parametrize("name", ["freeze-expert", "slow"])
+def test_a_search_whose_routing_or_serving_is_ill_is_no_worse_a_search(name):
+    history = lived(frame(name))
+    assert [verdict.word for _, verdict in history] == ["unknown"] * 2 + ["improving"] * (len(history) - 2)
+    assert not any("faster" in verdict.sentence for _, verdict in history)
+
+
 def test_mutation_switched_off_is_a_collapse_two_generations_after_the_last_second_genome_died():
     history = lived(frame("mutation-zero"))
     first = next(generation for generation, verdict in history if verdict.word == "collapsed")
