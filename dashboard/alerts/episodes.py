@@ -13,6 +13,7 @@ from collectors.unavailable import Unavailable
 from dashboard.alerts import merge
 
 MISSED = 2.5  # evaluations that may be missing before an episode is over
+NEIGHBOURS = 1.5  # evaluations: what lies closer together has none between it
 FLAP_SECONDS = 600.0  # what comes back sooner than this after its end flaps
 
 Floats = NDArray[np.float64]
@@ -129,11 +130,18 @@ def of_alert(
 
 
 def _alive_between(beats: Floats, ended: float, began: float, interval: float) -> bool:
-    """Whether Prometheus evaluated rules between two episodes: if so the alert really ended.
+    """Whether Prometheus went on to evaluate rules between two stretches: if so the alert really ended.
 
-    Without a Watchdog nobody knows, and a real end is the likelier story.
+    Watchdog may stand in another group, which is evaluated at other moments: a beat within one interval of either end
+    says nothing. Without a Watchdog nobody knows, and a real end is the likelier story.
     """
+    if began - ended <= NEIGHBOURS * interval:
+        return False  # no evaluation between them: only a restart begins an alert anew
     if not beats.size:
         return True
-    first, last = np.searchsorted(beats, (ended + interval / 10, began - interval / 10))
-    return bool(last > first) or began - ended <= MISSED * interval
+    inside = beats[slice(*np.searchsorted(beats, (ended, began)))]
+    silent = np.diff(np.concatenate([[ended], inside, [began]])) > NEIGHBOURS * interval
+    if not silent.any():
+        return True
+    margin = (NEIGHBOURS - 0.5) * interval
+    return bool(((inside > ended + margin) & (inside < began - margin)).any())

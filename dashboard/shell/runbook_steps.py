@@ -1,13 +1,16 @@
 """The steps of a runbook on screen: ticked off once for everybody who looks at this episode, with who, when and a note."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import streamlit as st
 
 from collectors.unavailable import Unavailable
 from dashboard.alerts.entry import Entry
+from dashboard.alerts.episodes import Episode
 from dashboard.people import Refused
 from dashboard.runbooks import Runbook, Step
+from dashboard.runbooks.ticked import key
 from dashboard.shell import person, states
 from dashboard.shell.look import Look
 from dashboard.shell.text import clock, plain
@@ -17,20 +20,34 @@ from dashboard.store import Tick
 PLACE = "runbook"  # of the name and of what went wrong
 
 
-def known(entry: Entry | None, runbook: Runbook, look: Look) -> Mapping[str, Tick]:
-    """What is done in this episode, by step; a store that cannot be read is said and takes no page with it."""
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """What is ticked off in one occurrence of an alert. `episode` is its key; "": there is none to tick anything off in."""
+
+    episode: str = ""
+    ticks: Mapping[str, Tick] = field(default_factory=dict)
+
+
+def progress(entry: Entry | None, runbook: Runbook, look: Look) -> Progress:
+    """What is done in this episode; a store that cannot be read is said and takes no page with it."""
     if entry is None or not runbook.steps:
-        return {}
+        return Progress()
+    store, past = look.sources.store, look.sources.past
     try:
-        return look.sources.store.ticks(entry.episode)
+        ticked = store.ticked(entry.fingerprint)
+        recorded: tuple[Episode, ...] = ()
+        if past is not None and ticked and entry.episode not in ticked:
+            recorded = past.between(min(ticked.values()), look.now).episodes
+        episode = key(entry, ticked, recorded)
+        return Progress(episode, store.ticks(episode))
     except Unavailable as why:
         states.unavailable(why)
-        return {}
+        return Progress()
 
 
-def head(entry: Entry | None, runbook: Runbook, ticks: Mapping[str, Tick], look: Look) -> None:
+def head(runbook: Runbook, done: Progress, look: Look) -> None:
     """How many steps are done, and the name and note the next tick is kept with."""
-    if entry is None or not runbook.steps:
+    if not done.episode:
         return
     if person.may_write(look.sources):
         with st.container(horizontal=True, vertical_alignment="bottom"):
@@ -40,33 +57,33 @@ def head(entry: Entry | None, runbook: Runbook, ticks: Mapping[str, Tick], look:
     problem = st.session_state.pop("runbook-problem", "")
     if problem:
         st.error(plain(problem))
-    done = sum(step.id in ticks for step in runbook.steps)
-    st.caption(f"{done} of {len(runbook.steps)} steps done in this episode")
+    number = sum(step.id in done.ticks for step in runbook.steps)
+    st.caption(f"{number} of {len(runbook.steps)} steps done in this episode")
 
 
-def show(step: Step, words: str, entry: Entry | None, ticks: Mapping[str, Tick], look: Look) -> None:
+def show(step: Step, words: str, done: Progress, look: Look) -> None:
     """A step with its tick; without an episode there is nothing to tick it off in."""
-    if entry is None:
+    if not done.episode:
         st.markdown(f"- {words}")
         return
-    done = ticks.get(step.id)
-    key = f"tick-{entry.episode}-{step.id}"
-    st.session_state[key] = done is not None
+    tick = done.ticks.get(step.id)
+    place = f"tick-{done.episode}-{step.id}"
+    st.session_state[place] = tick is not None
     st.checkbox(
         words,
-        key=key,
+        key=place,
         disabled=not person.allowed(look.sources),
         on_change=_ticked,
-        args=(key, entry.episode, step.id),
+        args=(place, done.episode, step.id),
     )
-    if done is not None:
-        note = f": {done.note}" if done.note else ""
-        st.caption(plain(f"done by {done.who}, {clock(done.at, look.view.zone)}{note}"))
+    if tick is not None:
+        note = f": {tick.note}" if tick.note else ""
+        st.caption(plain(f"done by {tick.who}, {clock(tick.at, look.view.zone)}{note}"))
 
 
-def _ticked(key: str, episode: str, step: str) -> None:
+def _ticked(place: str, episode: str, step: str) -> None:
     """Keep what was ticked or taken back. Without a name nothing is kept, and the page says so."""
-    sources, done = current(), bool(st.session_state[key])
+    sources, done = current(), bool(st.session_state[place])
     try:
         who = person.author(sources, PLACE, "tick" if done else "untick")
         if done:

@@ -37,7 +37,6 @@ from dashboard.shell.runbook_checks import Asked, series
 from dashboard.shell.text import ago, clock, plain, visible
 from dashboard.shell.view import KEPT, View
 from dashboard.sources import current
-from dashboard.store import Tick
 
 NOT_LABELS = frozenset({*KEPT, "alert", "alertname", "alertstate", "__name__"})
 PREFIX = "label."  # of a label in the address whose bare name means something else there
@@ -51,7 +50,7 @@ class _Page:
     context: Context
     asked: Mapping[str, Asked]
     entry: Entry | None  # None: the alert is not active, so there is no episode to tick anything off in
-    ticks: Mapping[str, Tick]
+    done: runbook_steps.Progress
 
 
 def address_of(alert: str, labels: Mapping[str, str]) -> dict[str, str]:
@@ -111,12 +110,12 @@ def read(look: Look) -> None:
         look.now,
     )
     asked = runbook_checks.ask_all(runbook.checks, context, look)
-    ticks = runbook_steps.known(entry, runbook, look)
-    page = _Page(runbook, context, asked, entry, ticks)
+    done = runbook_steps.progress(entry, runbook, look)
+    page = _Page(runbook, context, asked, entry, done)
     _head(runbook, declared, labels)
     _about(entry, labels, look)
     _evidence([item.verdict for item in asked.values()])
-    runbook_steps.head(entry, runbook, ticks, look)
+    runbook_steps.head(runbook, done, look)
     for section in runbook.sections:
         _section(section, page, look)
     if runbook.problems:
@@ -247,7 +246,7 @@ def _section(section: Section, page: _Page, look: Look) -> None:
                 runbook_actions.offer(piece, page.runbook.name, page.entry, page.context, look)
             elif isinstance(piece, Step):
                 words = " ".join(fill_markdown(piece.markdown, page.context).split())
-                runbook_steps.show(piece, words, page.entry, page.ticks, look)
+                runbook_steps.show(piece, words, page.done, look)
             else:
                 st.markdown(fill_markdown(piece.markdown, page.context))
         except TemplateError as why:

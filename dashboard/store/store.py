@@ -175,6 +175,17 @@ class Store:
         )
         return {row[1]: Tick(*row) for row in rows}
 
+    def ticked(self, alert: str) -> Mapping[str, float]:
+        """The episodes of an alert in which something is ticked off, each with its newest tick's time.
+
+        `alert` is what stands before the @ of an episode's key.
+        """
+        rows = self._database.rows(
+            "SELECT episode, max(at) FROM ticks WHERE substr(episode, 1, ?) = ? GROUP BY episode",
+            (len(alert) + 1, f"{alert}@"),
+        )
+        return {episode: float(at) for episode, at in rows}
+
     # the baseline
 
     def pin(self, run_id: str, *, who: Author | str) -> Baseline:

@@ -51,6 +51,33 @@ def test_a_restart_of_prometheus_does_not_part_an_episode():
     assert (episode.since, episode.fired_at, episode.ended_at, episode.restarts) == (1000, 1000, 1595, 1)
 
 
+@pytest.mark.parametrize("offset", [0.0, 0.5, 4.0, 7.5, 11.0, 14.5])
+def test_a_heartbeat_of_another_group_is_evaluated_at_other_moments_and_parts_nothing(offset: float):
+    """Groups take turns within an interval: between the alert's last sample and the restart, and after it, one beat each."""
+    series = _series((1000.0, _every(1000, 1300)), (1405.0, _every(1405, 1600)))
+    beats = np.concatenate([_every(10 + offset, 1303), _every(1390 + offset, 4000)])
+    [episode] = _episodes(series, series.times, beats, 4000.0)
+    assert (episode.since, episode.restarts) == (1000, 1)
+
+
+def test_a_restart_quicker_than_an_evaluation_parts_nothing_either():
+    """Nothing but a restart gives an alert another beginning from one evaluation to the next."""
+    series = _series((1000.0, _every(1000, 1300)), (1315.0, _every(1315, 1600)))
+    [episode] = _episodes(series, series.times, _every(0, 4000), 4000.0)
+    assert (episode.since, episode.restarts) == (1000, 1)
+
+
+def test_one_that_ended_before_the_restart_is_two():
+    series = _series((1000.0, _every(1000, 1300)), (1500.0, _every(1500, 1600)))
+    beats = np.concatenate([_every(7, 1350), _every(1490, 4000)])
+    assert len(_episodes(series, series.times, beats, 4000.0)) == 2
+
+
+def test_one_that_was_away_for_a_single_evaluation_is_two():
+    series = _series((1000.0, _every(1000, 1300)), (1330.0, _every(1330, 1600)))
+    assert len(_episodes(series, series.times, _every(4, 4000), 4000.0)) == 2
+
+
 def test_one_that_ended_while_prometheus_watched_is_two():
     series = _series((1000.0, _every(1000, 1300)), (1400.0, _every(1400, 1600)))
     assert len(_episodes(series, np.empty(0), _every(0, 4000), 4000.0)) == 2
