@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from collectors.unavailable import Unavailable
 from dashboard import settings as configuration
 from dashboard.settings import Settings
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from dashboard.alerts.episodes import History
     from dashboard.alerts.past import Past
     from dashboard.alerts.reached import Reaches
+    from dashboard.benchmark.hosts import Hosts
     from dashboard.benchmark.runs import Benchmarks
     from dashboard.feed import Feed, LogLines, Traces
     from dashboard.feed.source import Shared
@@ -49,6 +51,7 @@ class Sources:
             "reached",
             "answers",
             "benchmarks",
+            "benchmark_hosts",
             "store",
         ):
             getattr(self, name)
@@ -211,6 +214,22 @@ class Sources:
         from dashboard.benchmark.runs import Benchmarks
 
         return Benchmarks.of(self.settings)
+
+    @cached_property
+    def benchmark_hosts(self) -> "Hosts":
+        """Benchmark runs of every host that shares the store; the server starts showing ours there."""
+        from dashboard.benchmark.hosts import Hosts
+
+        board = self.store.benchmarks if self.settings.store_url else None
+        return Hosts(self.benchmarks, board, self._benchmark_devices)
+
+    def _benchmark_devices(self) -> dict[str, str]:
+        """What a benchmark can be started on here: name for the starter → for people."""
+        named = {"auto": "GPU if there is one, else CPU", "cpu": "CPU"}
+        seen = self.sampler.latest
+        if seen is not None and not isinstance(seen.gpus, Unavailable):
+            named |= {gpu.uuid: f"GPU {gpu.gpu_id}: {gpu.name}" for gpu in seen.gpus if gpu.uuid}
+        return named
 
     @cached_property
     def health(self) -> "Health":

@@ -41,11 +41,31 @@ class RunSummary:
     spec_hash: str
     env_key: str
     failed_cells: int
+    verdict: str = (
+        ""  # a word of `comparison`, against what was measured before; empty where nothing was judged
+    )
+    host: str = ""  # where it is measured, if not by this dashboard
 
     @property
     def shown_state(self) -> str:
         """The state in the words a person reads."""
         return "died" if self.state == "lost" else self.state
+
+
+def summary_text(summary: RunSummary) -> str:
+    """As JSON."""
+    plain = asdict(summary)
+    for name in _TIMES:
+        plain[name] = None if plain[name] is None else plain[name].isoformat()
+    return json.dumps(plain)
+
+
+def summary_from(text: str) -> RunSummary:
+    """Read it back; raises ValueError, KeyError or TypeError where it is not one."""
+    plain: dict[str, Any] = json.loads(text)
+    for name in _TIMES:
+        plain[name] = None if plain[name] is None else datetime.fromisoformat(plain[name])
+    return RunSummary(**plain)
 
 
 class Index:
@@ -70,22 +90,16 @@ class Index:
                 with suppress(
                     ValueError, KeyError, TypeError, RecursionError
                 ):  # damaged: its folder still tells
-                    plain: dict[str, Any] = json.loads(text)
-                    for name in _TIMES:
-                        plain[name] = None if plain[name] is None else datetime.fromisoformat(plain[name])
-                    found[run_id] = RunSummary(**plain)
+                    found[run_id] = summary_from(text)
         return found
 
     def write(self, summary: RunSummary) -> None:
         """Remember a run that ended; not being able to is no error."""
-        plain = asdict(summary)
-        for name in _TIMES:
-            plain[name] = None if plain[name] is None else plain[name].isoformat()
         try:
             with closing(self._connect()) as database, database:
                 database.execute(
                     "INSERT OR REPLACE INTO run (run_id, target, state, summary) VALUES (?, ?, ?, ?)",
-                    (summary.run_id, summary.target, summary.state, json.dumps(plain)),
+                    (summary.run_id, summary.target, summary.state, summary_text(summary)),
                 )
         except (sqlite3.Error, IndexFromTheFuture):
             return

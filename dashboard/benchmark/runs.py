@@ -79,6 +79,11 @@ class Benchmarks:
         self._index = Index(self._root / "index.sqlite")
         self._swept: set[str] = set()
 
+    @property
+    def root(self) -> Path:
+        """Where the run directories are."""
+        return self._root
+
     @classmethod
     def of(cls, settings: Settings) -> "Benchmarks":
         """As the operator configured them."""
@@ -347,6 +352,7 @@ class Benchmarks:
             spec_hash=str(report.get("spec_hash") or spec.hash()),
             env_key=str(report.get("env_key") or ""),
             failed_cells=len(bad),
+            verdict=str((report.get("verdict") or {}).get("word") or ""),
         )
 
     def _state(self, directory: RunDirectory) -> State:

@@ -99,13 +99,14 @@ SKEWS = ("uniform", "zipf", "one-hot")
 # How the experts are computed beside what the layer chooses by itself: at the smallest sizes, and at the largest. `gather`
 # copies the weights for every token, `dense` computes every expert for every token: each is left out where that explodes.
 _EXPERTS: dict[DeviceKind, tuple[tuple[str, ...], tuple[str, ...]]] = {
-    "cpu": (("loop", "gather", "dense"), ("loop", "dense")),
+    "cpu": (("loop", "gather", "dense"), ("loop",)),
     "cuda": (("loop", "gather"), ("loop",)),
 }
 # What torch.compile takes whole: grouped products are traced in bfloat16 alone, so a CPU's float32 compiles other paths.
-_COMPILED: dict[DeviceKind, tuple[dict[str, Scalar], dict[str, Scalar]]] = {
-    "cpu": ({"experts": "gather"}, {"experts": "dense"}),
-    "cuda": ({}, {}),
+# Each with the sizes it is compiled for: 0 the smallest, 1 the largest.
+_COMPILED: dict[DeviceKind, tuple[tuple[int, dict[str, Scalar]], ...]] = {
+    "cpu": ((0, {"experts": "gather"}), (0, {"experts": "dense"})),
+    "cuda": ((0, {}), (1, {})),
 }
 
 
@@ -118,14 +119,14 @@ def cells(
     smallest and the largest sizes alone, in the dtype models are served in; compiled anew in every launch.
 
     Args:
-        half_precision: measure bfloat16 too; on a CPU without bfloat16 units it would be emulated.
+        half_precision: measure bfloat16 too, on a CPU in the full profile; without bfloat16 units it would be emulated.
         sequence: the one sequence length the target accepts, where it accepts only one.
     """
     batches, sequences = _SIZES[kind][profile]
     if sequence is not None:
         sequences = (sequence,)
     dtypes: tuple[str, ...] = ("bfloat16",) if kind == "cuda" and profile == "quick" else ("float32",)
-    if half_precision and profile != "quick":
+    if half_precision and (profile == "full" or (kind == "cuda" and profile == "standard")):
         dtypes = ("bfloat16", "float32") if kind == "cuda" else ("float32", "bfloat16")
     skews = SKEWS if profile == "full" else SKEWS[:1]
     plain = tuple(
@@ -145,10 +146,7 @@ def cells(
         for experts in (names if profile != "quick" else names[:1])
     ]
     if profile != "quick":
-        varied += [
-            Cell({**corner, **how, "compile": "inductor"})
-            for corner, how in zip(corners, _COMPILED[kind], strict=True)
-        ]
+        varied += [Cell({**corners[which], **how, "compile": "inductor"}) for which, how in _COMPILED[kind]]
     return tuple(dict.fromkeys((*plain, *varied)))
 
 

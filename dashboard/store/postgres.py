@@ -46,6 +46,18 @@ CREATE TABLE IF NOT EXISTS audit (
     action TEXT NOT NULL, subject TEXT NOT NULL, detail TEXT NOT NULL,
     address TEXT NOT NULL DEFAULT '', session TEXT NOT NULL DEFAULT '', account TEXT NOT NULL DEFAULT ''
 );
+CREATE TABLE IF NOT EXISTS benchmark_places (
+    place TEXT PRIMARY KEY, host TEXT NOT NULL, offers TEXT NOT NULL, heard_at DOUBLE PRECISION NOT NULL
+);
+CREATE TABLE IF NOT EXISTS benchmark_runs (
+    run_id TEXT PRIMARY KEY, place TEXT NOT NULL, summary TEXT NOT NULL, detail TEXT NOT NULL,
+    at DOUBLE PRECISION NOT NULL
+);
+CREATE INDEX IF NOT EXISTS benchmark_runs_of_place ON benchmark_runs (place);
+CREATE TABLE IF NOT EXISTS benchmark_requests (
+    id BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY, place TEXT NOT NULL, action TEXT NOT NULL, detail TEXT NOT NULL,
+    who TEXT NOT NULL, at DOUBLE PRECISION NOT NULL, claimed_at DOUBLE PRECISION, answer TEXT
+);
 """
 
 _PATIENCE_SECONDS = (

@@ -41,6 +41,18 @@ CREATE TABLE IF NOT EXISTS audit (
     id INTEGER PRIMARY KEY AUTOINCREMENT, at REAL NOT NULL, who TEXT NOT NULL, action TEXT NOT NULL,
     subject TEXT NOT NULL, detail TEXT NOT NULL
 );
+CREATE TABLE IF NOT EXISTS benchmark_places (
+    place TEXT PRIMARY KEY, host TEXT NOT NULL, offers TEXT NOT NULL, heard_at REAL NOT NULL
+);
+CREATE TABLE IF NOT EXISTS benchmark_runs (
+    run_id TEXT PRIMARY KEY, place TEXT NOT NULL, summary TEXT NOT NULL, detail TEXT NOT NULL,
+    at REAL NOT NULL
+);
+CREATE INDEX IF NOT EXISTS benchmark_runs_of_place ON benchmark_runs (place);
+CREATE TABLE IF NOT EXISTS benchmark_requests (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, place TEXT NOT NULL, action TEXT NOT NULL, detail TEXT NOT NULL,
+    who TEXT NOT NULL, at REAL NOT NULL, claimed_at REAL, answer TEXT
+);
 """
 _TO_VERSION_2 = (
     "ALTER TABLE audit ADD COLUMN address TEXT NOT NULL DEFAULT ''",

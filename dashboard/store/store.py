@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
+from dashboard.store.board import Board
 from dashboard.store.postgres import Postgres
 from dashboard.store.said import Acknowledgement, Action, Author, Baseline, Note, Tick
 from dashboard.store.sqlite import Sqlite
@@ -48,6 +49,7 @@ class Store:
     def __init__(self, database: Path | str, *, clock: Callable[[], float] = time.time) -> None:
         self._database = _opened(database)
         self._clock = clock
+        self.benchmarks = Board(self._database, clock)
 
     @property
     def where(self) -> str:
