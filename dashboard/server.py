@@ -45,11 +45,13 @@ def app(sources: Sources) -> st.App:
     async def lifespan(_: st.App) -> AsyncIterator[dict[str, Any]]:
         sources.build()
         sources.sampler.start()
+        sources.benchmark_hosts.start()
         sources.registry.register(_Sessions())
         gc.freeze()  # what is loaded now stays: later collections need not look at it again
         try:
             yield {}
         finally:
+            sources.benchmark_hosts.stop()
             sources.sampler.stop()
 
     return st.App(
