@@ -1,6 +1,6 @@
 """Experts: who carries the load, who is dead, and since when?"""
 
-from dashboard.shell import experts, heatmap, page, runs
+from dashboard.shell import balance, experts, heatmap, page, runs
 
 page(
     title="Experts",
@@ -11,6 +11,6 @@ page(
         [experts.named],
         [experts.numbers],
         [heatmap.load_map],
-        [experts.balance],
+        [balance.balance],
     ],
 )

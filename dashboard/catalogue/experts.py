@@ -75,6 +75,13 @@ RECORDINGS = (SHARE, EXPERTS, LOAD_CV, EFFECTIVE)
 DEAD_BELOW = 0.05
 STARVED_BELOW = 0.25
 OVERLOADED_ABOVE = 3.0
+# The variance of N shares is at most (N-1)/N², so a bound of 0.5 on it cannot fire; the coefficient of variation is free
+# of scale. 1 is about one of 16 experts with 30 % of the load; single layers of healthy small models were measured up to
+# 1.42, hence the wider bound where there is a layer.
+UNEVEN_ABOVE = 1.0
+LAYER_UNEVEN_ABOVE = 1.5
+COLLAPSED_BELOW = 0.25  # effective experts ÷ N, where there are at least
+COLLAPSED_FROM = 4  # experts: of fewer, one that rests is no collapse
 
 BALANCE = Curves(
     key="load-balance-variance",
@@ -117,13 +124,10 @@ _DEAD = f"{SHARE} * ignoring (expert_id) group_left () {EXPERTS} < {DEAD_BELOW}"
 
 IMBALANCE = Alert(
     name="ExpertImbalance",
-    # The variance of N shares is at most (N-1)/N², so a bound of 0.5 on it cannot fire; the coefficient of variation
-    # is free of scale. 1 is about one of 16 experts with 30 % of the load; single layers of healthy small models
-    # were measured up to 1.42, hence the wider bound where there is a layer.
     when=f"""(
-    {LOAD_CV}{{layer=""}} > 1
+    {LOAD_CV}{{layer=""}} > {UNEVEN_ABOVE:g}
   or
-    {LOAD_CV}{{layer!=""}} > 1.5
+    {LOAD_CV}{{layer!=""}} > {LAYER_UNEVEN_ABOVE:g}
 )
 {joins.WHILE_WORKING}""",
     lasting="5m",
@@ -151,8 +155,8 @@ DEAD = Alert(
 )
 COLLAPSE = Alert(
     name="RouterCollapse",
-    when=f"""{EFFECTIVE} / {EXPERTS} < 0.25
-and {EXPERTS} >= 4
+    when=f"""{EFFECTIVE} / {EXPERTS} < {COLLAPSED_BELOW:g}
+and {EXPERTS} >= {COLLAPSED_FROM}
 {joins.WHILE_WORKING}""",
     lasting="5m",
     severity="critical",

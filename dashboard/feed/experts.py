@@ -44,6 +44,7 @@ class ExpertLoads:
     asked: tuple[Asked, ...] = ()
     lines: NDArray[np.int64] | None = None  # which lines of the log the points are; None: from Prometheus
     grid: Grid | None = None  # which instants of Prometheus the points are; None: from the log
+    thinned: bool = False  # the log has more points than these
 
 
 def running_total(counter: Floats) -> Floats:

@@ -186,7 +186,7 @@ class Loads:
             ).reshape(len(there), len(rows))
         loads = self._told(
             run, tuple(layers), blocks, names, table["time"].to_numpy()[rows], table[axis.GENERATION].to_numpy()[rows],
-            "log", None, None, (), lines=lines,
+            "log", None, None, (), lines=lines, thinned=every > 1,
         )  # fmt: skip
         self._keep(place, same, log, loads)
         return loads
@@ -219,6 +219,7 @@ class Loads:
         *,
         lines: "np.ndarray[tuple[int], np.dtype[np.int64]] | None" = None,
         grid: Grid | None = None,
+        thinned: bool = False,
     ) -> ExpertLoads:
         top_k = run.config.get("top_k", "")
         scale, said = scale_of(blocks, int(top_k) if top_k.isdigit() else None, self._scale)
@@ -239,6 +240,7 @@ class Loads:
             asked=asked,
             lines=lines,
             grid=grid,
+            thinned=thinned,
         )
 
 

@@ -1,8 +1,9 @@
-"""A heatmap as bytes: one a cell, with the load each byte means and its colour. For heatmaps too large for plotly."""
+"""A heatmap as bytes: one a cell, with the load each byte means and its colour. The browser paints it (shell/browser/heatmap.js)."""
 
 import json
 import struct
 from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from hashlib import sha256
 from typing import Any
 
@@ -13,6 +14,7 @@ from dashboard.figures.heatmap import HOLE, SCALE, TOP
 
 Floats = NDArray[np.float64]
 
+DIGEST = 16  # letters before the head: the browser need not read what it has drawn
 HOLE_LEVEL = 0
 SATURATED = (
     201  # levels 1 to 201 are load 0 to TOP in steps of 0.01; the rest rises to everything on one expert
@@ -49,35 +51,52 @@ def palette() -> list[str]:
     return [HOLE[1:], *("".join(f"{part:02x}" for part in colour) for colour in mixed[1:])]
 
 
+@dataclass(frozen=True, slots=True)
+class Words:
+    """What stands around the cells and in a picture that is taken away."""
+
+    title: str  # of the x axis
+    kind: str  # "generation", "elapsed" or "time": how x values are said
+    heading: str  # of the picture
+    name: str  # of the picture's file, without its ending
+    alt: str  # the heatmap in words
+    layer: str = ""  # "" where there are no layers
+    side: str = "Expert"  # title of the y axis
+    scale: str = "load ÷ fair load"  # title of the colour bar
+
+
 def document(
-    load: Floats,
-    experts: Sequence[str],
-    across: Floats,
-    *,
-    title: str,
-    kind: str,
-    height: int,
-    alt: str,
-    revision: str,
-) -> bytes:
-    """Everything the browser needs: length of the head, the head as JSON, the cells row by row.
+    load: Floats, experts: Sequence[str], across: Floats, generations: Floats, times: Floats, words: Words,
+    *, height: int, revision: str, tokens: str | None = None,
+) -> bytes:  # fmt: skip
+    """Everything the browser needs: digest, length of the head, the head as JSON, the cells row by row.
 
     Args:
         load: (experts, points), 1.0 is fair, NaN a hole.
         experts: one name a row.
         across: (points,) x values, NaN where unknown.
-        title: of the x axis.
-        kind: "generation", "elapsed" or "time": how x values are said.
+        generations: (points,), NaN where unknown.
+        times: (points,) milliseconds of the viewer's wall clock.
+        words: what stands around them.
         height: pixels.
-        alt: the heatmap in words.
         revision: changes when zoom should be forgotten.
-    """  # fmt: skip
+        tokens: where the browser may ask for the tokens of each cell; None where they are not known.
+    """
     cells = levels(load).tobytes()
     head: dict[str, Any] = {
-        "rows": list(experts), "x": [round(float(x), 1) if np.isfinite(x) else None for x in across], "loads": loads(load.shape[0]),
-        "palette": palette(), "saturated": SATURATED, "ticks": TICKS, "of": load.shape[0], "title": title, "kind": kind,
-        "height": height, "alt": alt, "revision": revision,
+        "rows": list(experts), "x": _sent(across, 1), "generations": _sent(generations, 0), "times": _sent(times, 0),
+        "loads": loads(load.shape[0]), "palette": palette(), "saturated": SATURATED, "ticks": TICKS, "hole": HOLE, "height": height,
+        "revision": revision, "tokens": tokens, **asdict(words),
     }  # fmt: skip
-    head["digest"] = sha256(json.dumps(head).encode() + cells).hexdigest()[:16]
     written = json.dumps(head, separators=(",", ":")).encode()
-    return struct.pack("<I", len(written)) + written + cells
+    same = json.dumps(head | {"tokens": None}).encode()  # where to ask changes, what is seen does not
+    digest = sha256(same + cells).hexdigest()[:DIGEST].encode()
+    return digest + struct.pack("<I", len(written)) + written + cells
+
+
+def _sent(values: Floats, digits: int) -> list[float | int | None]:
+    """Numbers as JSON has them: no more digits than are shown, null where unknown."""
+    return [
+        None if not np.isfinite(value) else round(float(value), digits) if digits else round(float(value))
+        for value in values
+    ]

@@ -6,6 +6,7 @@ under every part of the address, which costs two failed requests at each deep li
 
 import gzip
 import hashlib
+import re
 from collections.abc import Iterable
 from functools import lru_cache
 from pathlib import Path
@@ -20,8 +21,12 @@ _BROWSER = Path(__file__).with_name("browser")
 _FILES = {
     "figure.js": _BROWSER / "figure.js",
     "heatmap.js": _BROWSER / "heatmap.js",
+    "picture.js": _BROWSER / "picture.js",
     "plotly.min.js": Path(plotly.__file__).with_name("package_data") / "plotly.min.js",
 }
+# Streamlit fetches the code of an element when the first one comes, and what that imports after it.
+_SHOWN = ("BidiComponent", "Selectbox", "ButtonGroup", "Html", "DownloadButton", "Popover")
+_IMPORTS = re.compile(r"""(?:from|import)\s*["']\./([\w.-]+\.js)["']""")
 
 
 def routes(pages: Iterable[str] = ()) -> list[Route]:
@@ -50,11 +55,31 @@ def empty_page() -> str:
     """Streamlit's page, told where the server is."""
     html = (Path(streamlit.__file__).parent / "static" / "index.html").read_text(encoding="utf-8")
     here = "const here = new URL('.', location.href).href; window.__streamlit = {BACKEND_BASE_URL: here, MAIN_PAGE_BASE_URL: here};"
-    early = "".join(  # fetched while the page is still starting, not one after the other when the first figure comes
-        f'<link rel="{kind}" href="./assets/{name}?v={_version()}">'
-        for kind, name in (("modulepreload", "figure.js"), ("prefetch", "plotly.min.js"))
-    )
-    return html.replace("<head>", f"<head><script>{here}</script>{early}", 1)
+    # fetched while the page is still starting, not one after the other when the first figure and the first control come
+    early = [
+        f'<link rel="modulepreload" href="./assets/{name}?v={_version()}">'
+        for name in ("figure.js", "heatmap.js")
+    ]
+    early += [
+        f'<link rel="modulepreload" crossorigin href="./static/js/{name}">'
+        for name in _imported(Path(streamlit.__file__).parent / "static" / "static" / "js")
+        if name not in html
+    ]
+    early.append(f'<script async src="./assets/plotly.min.js?v={_version()}"></script>')
+    return html.replace("<head>", f"<head><script>{here}</script>{''.join(early)}", 1)
+
+
+def _imported(folder: Path) -> list[str]:
+    """The files of Streamlit's browser side behind what nearly every page shows, with all that they import."""
+    waiting = [path.name for kind in _SHOWN for path in sorted(folder.glob(f"{kind}.*.js"))]
+    found: dict[str, None] = {}
+    while waiting:
+        name = waiting.pop(0)
+        path = folder / name
+        if name not in found and path.is_file():
+            found[name] = None
+            waiting += _IMPORTS.findall(path.read_text(encoding="utf-8"))
+    return list(found)
 
 
 def _page(_: Request) -> Response:

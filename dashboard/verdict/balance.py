@@ -10,12 +10,18 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from dashboard.catalogue.experts import DEAD_BELOW, OVERLOADED_ABOVE, STARVED_BELOW
+from dashboard.catalogue.experts import (
+    COLLAPSED_BELOW,
+    COLLAPSED_FROM,
+    DEAD_BELOW,
+    LAYER_UNEVEN_ABOVE,
+    OVERLOADED_ABOVE,
+    STARVED_BELOW,
+    UNEVEN_ABOVE,
+)
 
 Floats = NDArray[np.float64]
 Condition = Literal["dead", "starved", "overloaded"]
-
-COLLAPSED_BELOW = 0.25  # effective experts ÷ N, as the alert RouterCollapse has it
 
 FORMULAS = {
     "effective": "exp(−Σ pᵢ ln pᵢ) ÷ N, the exponential of Shannon's entropy of the shares pᵢ (Hill 1973, “Diversity and evenness”): "
@@ -48,8 +54,40 @@ class Balance:
     def collapsed(self) -> bool:
         """Whether the layer uses so few of its experts that the alert RouterCollapse would say so."""
         return (
-            self.last is not None and self.experts >= 4 and bool(self.effective[self.last] < COLLAPSED_BELOW)
+            self.last is not None
+            and self.experts >= COLLAPSED_FROM
+            and bool(self.effective[self.last] < COLLAPSED_BELOW)
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """What a measure can say of a layer of N experts: between `even` and `worst`; from `line` on it is named. None: no line."""
+
+    even: float
+    line: float | None
+    worst: float
+
+
+def scales(experts: int, *, layered: bool) -> dict[str, Scale]:
+    """Each measure's scale for a layer of so many experts. `layered`: one of several layers, which may be less even.
+
+    All follow from N: the worst case is everything on one expert, p = (1, 0, …, 0); the variance of shares is CV² / N².
+    """
+    n = max(experts, 1)
+    cv = LAYER_UNEVEN_ABOVE if layered else UNEVEN_ABOVE
+    return {
+        "effective": Scale(1.0, COLLAPSED_BELOW if n >= COLLAPSED_FROM else None, 1 / n),
+        "dead": Scale(0.0, 1 / n, (n - 1) / n),
+        "cv": Scale(0.0, cv if cv < (n - 1) ** 0.5 else None, (n - 1) ** 0.5),
+        "violation": Scale(0.0, most_load(n) - 1 if n > 1 else None, n - 1.0),
+        "variance": Scale(0.0, cv**2 / n**2 if cv < (n - 1) ** 0.5 else None, (n - 1) / n**2),
+    }
+
+
+def most_load(experts: int) -> float:
+    """Load ÷ fair load above which an expert is overloaded. Of two experts none can carry three fair loads; one alone cannot help it."""
+    return min(OVERLOADED_ABOVE, 0.9 * experts) if experts > 1 else np.inf
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,8 +130,7 @@ def named(layer: str, experts: tuple[str, ...], load: Floats) -> list[Named]:
     if known.size == 0:
         return []
     found = []
-    # Of two experts none can carry three fair loads; one alone cannot help carrying everything.
-    most = min(OVERLOADED_ABOVE, 0.9 * len(experts)) if len(experts) > 1 else np.inf
+    most = most_load(len(experts))
     for i, expert in enumerate(experts):
         values = load[i, known]
         newest = values[-1]

@@ -25,6 +25,12 @@ def drawn(at_least: int, *, kind: str = "") -> Found:
     return found
 
 
+def painted(shown: Screen) -> bool:
+    """The heatmap on a canvas, over a row for each of the demo's eight experts."""
+    told = shown.page.locator(".moe-heatmap").first
+    return bool(told.count()) and "of 8 experts over" in (told.get_attribute("aria-label") or "")
+
+
 def said(pattern: str) -> Found:
     """Words a person can read on the page."""
     return lambda shown: re.search(pattern, shown.text())
@@ -48,7 +54,7 @@ MAIN: dict[str, Found] = {
     "/alerts": said(r"looked at \d+ \w+ \d\d:\d\d:\d\d\s+(.*\s+)?(Nothing is pending or firing|\w+ · )"),
     "/runbooks": said(r"EvolutionStagnation"),
     "/evolution": drawn(9),  # best, mean and diversity over three generations
-    "/experts": drawn(8, kind="heatmap"),
+    "/experts": painted,
     "/training": drawn(3),
     "/logs": rows(3),
     "/traces": said(r"No trace store is configured"),

@@ -10,16 +10,18 @@ from dashboard.figures import cells
 
 
 def opened(document: bytes) -> tuple[dict, np.ndarray]:
-    (length,) = struct.unpack("<I", document[:4])
-    head = json.loads(document[4 : 4 + length])
-    body = np.frombuffer(document[4 + length :], np.uint8)
+    (length,) = struct.unpack("<I", document[16:20])
+    head = json.loads(document[20 : 20 + length])
+    body = np.frombuffer(document[20 + length :], np.uint8)
     return head, body.reshape(len(head["rows"]), len(head["x"]))
 
 
 def written(load: np.ndarray, **others: object) -> bytes:
-    asked = {"title": "Generation", "kind": "generation", "height": 300, "alt": "a", "revision": "r"} | others
+    points = np.arange(load.shape[1]) * 1.0
+    words = cells.Words(title="Generation", kind="generation", heading="h", name="n", alt="a")
+    asked = {"height": 300, "revision": "r"} | others
     return cells.document(
-        load, [f"expert {i}" for i in range(len(load))], np.arange(load.shape[1]) * 1.0, **asked
+        load, [str(i) for i in range(len(load))], points, points, points * 1e3, words, **asked
     )
 
 
@@ -49,9 +51,49 @@ def test_fair_has_the_middle_colour_and_all_256_levels_have_one():
 
 def test_a_cell_costs_one_byte():
     small, large = written(np.ones((64, 100))), written(np.ones((64, 500)))
-    assert len(large) - len(small) < 64 * 400 + 400 * 8
+    assert len(large) - len(small) < 64 * 400 + 400 * 24  # and x, generation and time of a column
 
 
 def test_the_same_loads_are_the_same_bytes_and_others_are_not():
     assert written(np.ones((4, 4))) == written(np.ones((4, 4)))
-    assert opened(written(np.ones((4, 4))))[0]["digest"] != opened(written(np.zeros((4, 4))))[0]["digest"]
+    assert written(np.ones((4, 4)))[:16] != written(np.zeros((4, 4)))[:16]
+    asked = written(np.ones((4, 4)), tokens="./later/1"), written(np.ones((4, 4)), tokens="./later/2")
+    assert asked[0][:16] == asked[1][:16], "where tokens are asked for is not seen"
+
+
+def test_points_that_are_not_known_are_null_and_not_a_number():
+    load = np.ones((2, 2))
+    words = cells.Words(title="Generation", kind="generation", heading="h", name="n", alt="a")
+    head, _ = opened(
+        cells.document(
+            load,
+            ["0", "1"],
+            np.array([1.0, np.nan]),
+            np.array([np.nan, 2.0]),
+            np.zeros(2),
+            words,
+            height=1,
+            revision="",
+        )
+    )
+    assert (head["x"], head["generations"]) == ([1.0, None], [None, 2])
+
+
+@pytest.mark.parametrize(
+    "seen",
+    [  # Machado, Oliveira and Fernandes 2009, "A physiologically-based model for simulation of color vision deficiency", severity 1
+        [[1, 0, 0], [0, 1, 0], [0, 0, 1]],
+        [[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216], [-0.003882, -0.048116, 1.051998]],
+        [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.011820, 0.042940, 0.968881]],
+        [[1.255528, -0.076749, -0.178779], [-0.078411, 0.930809, 0.147602], [0.004733, 0.691367, 0.303900]],
+    ],
+    ids=["usual", "protanopia", "deuteranopia", "tritanopia"],
+)
+def test_half_fair_and_twice_the_fair_load_look_apart_to_everybody(seen):
+    colours = np.array([[int(colour[i : i + 2], 16) / 255 for i in (0, 2, 4)] for colour in cells.palette()])
+    linear = (
+        np.where(colours <= 0.04045, colours / 12.92, ((colours + 0.055) / 1.055) ** 2.4) @ np.array(seen).T
+    )
+    dead, half, fair, more, most = (linear[1 + i] for i in (0, 50, 100, 150, 200))
+    steps = [(dead, half), (half, fair), (fair, more), (more, most), (half, more), (dead, most)]
+    assert min(float(np.linalg.norm(one - other)) for one, other in steps) > 0.08

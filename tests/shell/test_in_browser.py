@@ -1,4 +1,4 @@
-"""Figures in a real Chromium: what a viewer did to one survives a refresh, and the canvas says what is under the cursor."""
+"""Figures in a real Chromium: what a viewer did to one survives a refresh."""
 
 import json
 from collections.abc import Iterator
@@ -90,6 +90,26 @@ def test_another_axis_shows_the_part_that_was_zoomed(shown: Screen):
     assert seconds == pytest.approx([low * pace, high * pace], rel=0.15)
 
 
+def test_the_address_holds_the_zoom_for_whoever_it_is_sent_to(shown: Screen, browser: Browser, base: str):
+    shown.open("/evolution?refresh=off")
+    drawn(shown)
+    zoomed = zoom(shown)
+    shown.wait_for(lambda: "zoom=" in shown.page.url, 20, "the zoom in the address")
+    path = shown.page.url.removeprefix(base)
+    with screen(browser, base) as other:
+        other.open(path)
+        drawn(other)
+        assert other.page.evaluate(RANGE) == pytest.approx(zoomed, abs=0.05)
+        other.open(path + "&axis=elapsed")
+        drawn(other)
+        pace = 322.9 / 150
+        assert other.page.evaluate(RANGE) == pytest.approx([end * pace for end in zoomed], rel=0.15)
+        assert other.errors == []
+    shown.page.locator(".moe-figure").first.focus()
+    shown.page.keyboard.press("Home")
+    shown.wait_for(lambda: "zoom=" not in shown.page.url, 20, "an address without a zoom")
+
+
 def test_clock_time_is_the_viewers(shown: Screen, runs: Path):
     shown.open("/evolution?refresh=off&axis=time")
     drawn(shown)
@@ -112,35 +132,3 @@ def test_a_figure_can_be_moved_by_keyboard_and_says_what_it_is(shown: Screen):
     shown.wait_for(
         lambda: shown.page.evaluate(RANGE) == pytest.approx(before, rel=0.01), 10, "everything again"
     )
-
-
-def test_a_large_heatmap_is_painted_told_by_keyboard_and_a_click_pins_an_expert(
-    browser: Browser, tmp_path: Path
-):
-    runs = directory(tmp_path, "healthy")
-    [log] = runs.glob("*/generations.jsonl")
-    lines = [json.loads(line) for line in log.read_text().splitlines()]
-    for line in lines:
-        line["expert_utilization_ratio"] = {str(i): (i + 1) / 8256 for i in range(128)}  # 128 · 129 / 2
-    log.write_text("".join(json.dumps(line) + "\n" for line in lines))
-    with (
-        services.dashboard(tmp_path / "large", runs_dir=runs, window="30d") as running,
-        screen(browser, running.url) as shown,
-    ):
-        shown.open("/experts?refresh=off")
-        canvas = shown.page.locator(".moe-heatmap canvas")
-        canvas.wait_for(timeout=60_000)
-        heatmap = shown.page.locator(".moe-heatmap")
-        assert "128 experts" in (heatmap.get_attribute("aria-label") or "")
-        heatmap.focus()
-        shown.page.keyboard.press("ArrowDown")
-        said = shown.page.locator(".moe-heatmap > div").inner_text()
-        assert said.startswith("expert 65\ngeneration")
-        assert "load ÷ fair 1.02" in said  # 66 / 64.5
-        shown.page.keyboard.press("Enter")
-        shown.wait_for(
-            lambda: "expert 65" in shown.page.locator("[data-testid='stMultiSelect']").inner_text(),
-            20,
-            "the pinned expert",
-        )
-        assert shown.errors == []

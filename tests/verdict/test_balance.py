@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from dashboard.verdict.balance import balance, named
+from dashboard.verdict.balance import FORMULAS, balance, named, scales
 
 EVEN = np.full((8, 3), 1 / 8)
 ONE = np.vstack([np.ones((1, 3)), np.zeros((7, 3))])
@@ -60,3 +60,23 @@ def test_an_expert_that_came_back_is_not_named():
 def test_a_hole_does_not_interrupt_a_death():
     [one] = named("", ("a",), np.array([[1.0, 0.0, np.nan, 0.0]]))
     assert one.since == 1
+
+
+@pytest.mark.parametrize("experts", [2, 8, 64, 4096])
+def test_the_worst_of_each_scale_is_what_everything_on_one_expert_measures(experts):
+    one = balance(np.vstack([np.ones((1, 1)), np.zeros((experts - 1, 1))]))
+    for name, scale in scales(experts, layered=False).items():
+        assert getattr(one, name)[0] == pytest.approx(scale.worst), name
+        assert name in FORMULAS
+
+
+def test_lines_move_with_the_number_of_experts():
+    small, large = scales(8, layered=False), scales(512, layered=False)
+    assert small["variance"].line == pytest.approx(1 / 64)
+    assert large["variance"].line == pytest.approx(1 / 512**2)
+    assert (small["effective"].line, large["effective"].line) == (0.25, 0.25)
+    assert scales(3, layered=False)["effective"].line is None, (
+        "of three experts one that rests is no collapse"
+    )
+    assert scales(2, layered=False)["cv"].line is None, "two experts cannot vary by more than their mean"
+    assert scales(64, layered=True)["cv"].line > scales(64, layered=False)["cv"].line

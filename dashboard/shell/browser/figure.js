@@ -4,40 +4,54 @@
 const NARROW = 560; // px: below this a legend has no room beside its title
 const DOT = 12; // px: this near to a dot a click means it
 const STEP = 0.2; // share of the visible range that one key press pans or zooms
+const SETTLED = 400; // ms without a further move before a zoom is told to the server, for the address
+const LETTER = 7, LABEL = 52; // px: the widest digit of a tick label, and the room that labels get unless they need more
+const LINE = 18; // px: one line of labels or of a title under the plot
 
 const VERSION = new URL(import.meta.url).search; // "?v=…", the same for every file of this server
 const DIGEST = 16; // letters, as dashboard/shell/figure.py writes them
 const text = new TextDecoder();
 
 let library;
+/** The library, which the page began to fetch before it knew that there would be a figure (shell/assets.py). */
 function plotly() {
   library ??= new Promise((resolve, reject) => {
-    const script = document.createElement("script");
+    if (window.Plotly) return resolve(window.Plotly);
+    const script = document.querySelector("script[src*='assets/plotly.min.js']") ?? document.createElement("script");
+    script.addEventListener("load", () => resolve(window.Plotly));
+    script.addEventListener("error", () => reject(new Error("plotly.min.js did not load")));
+    if (script.isConnected) return;
     script.src = new URL("plotly.min.js" + VERSION, import.meta.url).href;
-    script.onload = () => resolve(window.Plotly);
-    script.onerror = () => reject(new Error("plotly.min.js did not load"));
     document.head.append(script);
   });
   return library;
 }
 
-/** Draw what was sent: 16 letters of digest, then JSON {name, alt, figure: {data, layout}}. */
-export async function draw({ data, parentElement }) {
+/** Draw what was sent: 16 letters of digest, then JSON {name, alt, zoom, figure: {data, layout}}. */
+export async function draw({ data, parentElement, setStateValue }) {
   const look = theme(parentElement);
   const mark = [text.decode(data.subarray(0, DIGEST)), look.ink, look.paper].join();
   if (parentElement.querySelector(".moe-figure")?.drawn === mark) return;
   const sent = JSON.parse(text.decode(data.subarray(DIGEST)));
   const div = place(parentElement, sent);
   div.wanted = sent;
+  div.tell = setStateValue;
   const Plotly = await plotly();
   if (div.wanted !== sent || !div.isConnected) return; // a newer one arrived while the library was loading
   for (const trace of sent.figure.data) if (trace.x?.same !== undefined) trace.x = sent.figure.data[trace.x.same].x;
   if (sent.figure.layout.xaxis?.type === "date") wallClock(sent.figure);
   const before = div.layout ? snapshot(div) : null;
   const layout = dressed(sent.figure.layout, look, div.clientWidth);
-  if (before) keepZoom(div, before, layout);
+  roomy(layout, sent.figure.data, div.labels ?? LABEL);
+  keepZoom(div, before, layout, sent.zoom);
   div.config ??= config(sent.name); // another object would make plotly begin anew and forget the zoom
   await Plotly.react(div, sent.figure.data, layout, div.config);
+  const wanted = labelWidth(div);
+  if (wanted > (div.labels ?? LABEL)) {
+    div.labels = wanted;
+    roomy(layout, sent.figure.data, wanted);
+    await Plotly.react(div, sent.figure.data, layout, div.config);
+  }
   div.drawn = mark;
   if (!div.watched) watch(div, Plotly);
 }
@@ -121,6 +135,26 @@ function dressed(layout, look, width) {
   return dressed;
 }
 
+/** Room for the axes as margins: plotly's own automargin draws every figure twice to find it, and measures each label. */
+function roomy(layout, data, labels) {
+  const margin = (layout.margin = { ...layout.margin });
+  const numeric = layout.xaxis?.type === "date" || data[0]?.x?.bdata !== undefined;
+  for (const [name, part] of Object.entries(layout)) {
+    const axis = /^([xy])axis\d*$/.exec(name)?.[1];
+    if (!axis || (axis === "x" && !numeric)) continue; // the names of categories may be long, turned and broken
+    Object.assign(part, { automargin: false, ticklabeloverflow: "allow" });
+    const title = part.title?.text ? LINE + 2 : 0;
+    if (axis === "y") margin.l = Math.max(margin.l ?? 0, labels + title);
+    else margin.b = Math.max(margin.b ?? 0, title + LINE * (part.type === "date" ? 2 : 1) + 4);
+  }
+}
+
+/** How much the longest label beside the plot wants; counted in letters, because measuring makes the browser lay out the page. */
+function labelWidth(div) {
+  const lengths = Array.from(div.querySelectorAll(".ytick > text"), (label) => label.textContent.length);
+  return 8 + LETTER * Math.max(0, ...lengths);
+}
+
 function config(name) {
   const image = (format) => ({
     name: `Download ${format.toUpperCase()}`,
@@ -138,17 +172,30 @@ function config(name) {
 /** What the viewer zoomed in on, and how its axis lies in time. */
 function snapshot(div) {
   const axis = div._fullLayout?.xaxis;
-  return { meta: div.layout.meta, zoomed: axis && !axis.autorange ? axis.range.map((end) => axis.r2l(end)) : null };
+  return { meta: div.layout.meta, of: div.layout.uirevision, zoomed: axis && !axis.autorange ? axis.range.map((end) => axis.r2l(end)) : null };
 }
 
-/** Another axis for the same points: the viewer keeps the stretch of time that was zoomed in on. */
-function keepZoom(div, before, layout) {
-  const [there, here] = [before.meta?.knots, layout.meta?.knots];
-  if (there && here && before.meta.axis !== layout.meta.axis) {
+/** The stretch of time that was zoomed in on: by the address, in milliseconds, or by the viewer before the axis changed. */
+function keepZoom(div, before, layout, asked) {
+  const [there, here] = [before?.meta?.knots, layout.meta?.knots];
+  if (before && before.of !== layout.uirevision) div.carried = undefined; // another run
+  if (!before && asked && here) {
+    div.carried = asked.map((moment) => between(moment / 1000, here.time, here.x));
+  } else if (there && here && before.meta.axis !== layout.meta.axis) {
     div.carried = before.zoomed?.map((end) => between(between(end, there.x, there.time), here.time, here.x));
   }
   const range = layout.xaxis.type === "date" ? div.carried?.map(date) : div.carried;
   if (range) Object.assign(layout.xaxis, { range, autorange: false });
+}
+
+/** Say which stretch of time is zoomed in on, null for all of it, once the viewer has let go; where the server wants it. */
+function tellZoom(div) {
+  if (div.wanted.zoom === undefined) return;
+  clearTimeout(div.telling);
+  div.telling = setTimeout(() => {
+    const { meta, zoomed } = snapshot(div);
+    if (meta?.knots) div.tell("zoom", zoomed?.map((end) => Math.round(1000 * between(end, meta.knots.x, meta.knots.time))) ?? null);
+  }, SETTLED);
 }
 
 /** The value of `to` where `from`, which rises, has `value`; on a straight line between the two neighbours. */
@@ -164,6 +211,7 @@ function watch(div, Plotly) {
   div.watched.observe(div);
   div.on("plotly_relayout", (change) => {
     if (change["xaxis.autorange"]) div.carried = undefined;
+    if (Object.keys(change).some((name) => name.startsWith("xaxis."))) tellZoom(div);
   });
   div.on("plotly_click", ({ points, event }) => {
     const box = div.getBoundingClientRect();
