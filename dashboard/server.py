@@ -20,7 +20,7 @@ from dashboard.catalogue.monitoring import SESSIONS
 from dashboard.headers import SafetyHeaders
 from dashboard.health import routes
 from dashboard.settings import Settings
-from dashboard.shell import assets
+from dashboard.shell import assets, later
 from dashboard.sitemap import ENTRIES
 from dashboard.sources import Sources, current
 
@@ -56,7 +56,7 @@ def app(sources: Sources) -> st.App:
 
     return st.App(
         Path(__file__).with_name("sitemap.py"),
-        routes=[*routes(sources.health, sources.registry), *assets.routes(entry.url for entry in ENTRIES)],
+        routes=[*routes(sources.health, sources.registry), *assets.routes(entry.url for entry in ENTRIES), later.route()],
         middleware=[Middleware(SafetyHeaders, documents=[assets.empty_page()])],
         lifespan=lifespan,
         on_script_error=_logged,
