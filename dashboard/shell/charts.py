@@ -12,7 +12,7 @@ from dashboard.catalogue.units import Unit
 from dashboard.feed import Answer, Evolution, Exemplars, thin
 from dashboard.figures import dots, lines
 from dashboard.figures import evolution as evolution_figure
-from dashboard.shell import states, take
+from dashboard.shell import address, states, take
 from dashboard.shell.figure import drawn, show
 from dashboard.shell.look import Look
 from dashboard.shell.text import plain
@@ -20,6 +20,7 @@ from dashboard.shell.text import plain
 __all__ = ["Stack", "curves", "freshness", "heading", "panel", "show", "spoken", "stack"]
 
 POINTS = 2000  # about one a pixel column
+ZOOM = "zoom"  # query parameter: unix milliseconds, first-last
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,10 +118,28 @@ def stack(item: Stack, look: Look, evolution: Evolution | None = None) -> None:
             key=f"curves-{item.key}",
             alt=_told(item.title, known, evolution),
             name=f"{item.key}-{look.run_id}",
+            zoom=_zoom(revision),
+            on_zoom=_hold_zoom,
         )
         with st.container(horizontal=True, vertical_alignment="center"):
             st.caption(plain(_about(item, known, evolution)), width="stretch")
             take.away(item.key, lambda: _table(frame, metrics), evolution.asked, look)
+
+
+def _zoom(revision: str) -> tuple[int, int] | None:
+    """The stretch of time that the address asks for, in unix milliseconds; another run is seen whole."""
+    before = st.session_state.get("zoomed")
+    st.session_state["zoomed"] = revision
+    if before not in (None, revision):
+        address.hold(ZOOM, "")
+    first, _, last = address.held(ZOOM).partition("-")
+    return (
+        (int(first), int(last)) if first.isdecimal() and last.isdecimal() and int(first) < int(last) else None
+    )
+
+
+def _hold_zoom(stretch: tuple[int, int] | None) -> None:
+    address.hold(ZOOM, "" if stretch is None else f"{stretch[0]}-{stretch[1]}")
 
 
 def _about(item: Stack, known: Sequence[Curves], evolution: Evolution) -> str:

@@ -8,6 +8,7 @@ import streamlit as st
 from dashboard.catalogue.units import SECONDS
 from dashboard.feed import Run, choosing
 from dashboard.shell import address, baseline, charts, overlay, states
+from dashboard.shell.kept import kept
 from dashboard.shell.look import Look
 from dashboard.shell.text import plain, visible
 from dashboard.store import Baseline
@@ -63,13 +64,15 @@ def _listed(shown: Sequence[Run], *, every: bool, pinned: Baseline | None, look:
     chosen = ids if every else address.several(CHOSEN)
     # Places in the table change when a run begins; what the address names does not.
     st.session_state["runs-shown"] = ids
+    checked = set(chosen)
     st.session_state["runs-table"] = {
-        "selection": {"rows": [i for i, run_id in enumerate(ids) if run_id in set(chosen)]}
+        "selection": {"rows": [i for i, run_id in enumerate(ids) if run_id in checked]}
     }
-    rows = pd.DataFrame([_row(run, look.now, pinned) for run in shown])
+    minute = look.now // 60 * 60
+    listed = kept(("runs-table", ids, minute, pinned), (look.runs,), lambda: rows(shown, minute, pinned))
     st.dataframe(
-        rows, hide_index=True, on_select=_selected, selection_mode="multi-row", key="runs-table",
-        height=min(320, 38 + 35 * len(rows)), alt=f"{len(rows)} runs, newest first",
+        listed, hide_index=True, on_select=_selected, selection_mode="multi-row", key="runs-table",
+        height=min(320, 38 + 35 * len(listed)), alt=f"{len(listed)} runs, newest first",
         column_config={
             "": st.column_config.TextColumn(width=30, help=f"{baseline.STAR} is the baseline"),
             "started": st.column_config.DatetimeColumn("started", format="D MMM HH:mm:ss", timezone=look.view.zone),
@@ -82,29 +85,34 @@ def _listed(shown: Sequence[Run], *, every: bool, pinned: Baseline | None, look:
 def _selected() -> None:
     """Checkboxes changed: the address names the runs, in the table's order; those that are not shown stay chosen."""
     shown = st.session_state.get("runs-shown", ())
-    rows = st.session_state["runs-table"]["selection"]["rows"]
-    kept = () if address.held(ALL) == "1" else [one for one in address.several(CHOSEN) if one not in shown]
+    checked = st.session_state["runs-table"]["selection"]["rows"]
+    hidden = () if address.held(ALL) == "1" else [one for one in address.several(CHOSEN) if one not in shown]
     address.hold(ALL, "")
-    address.hold_several(CHOSEN, [*kept, *(shown[row] for row in sorted(rows) if row < len(shown))])
+    address.hold_several(CHOSEN, [*hidden, *(shown[row] for row in sorted(checked) if row < len(shown))])
 
 
-def _row(run: Run, now: float, pinned: Baseline | None) -> dict[str, object]:
+def rows(shown: Sequence[Run], now: float, pinned: Baseline | None) -> pd.DataFrame:
+    """The table's content, a row a run."""
+    began = [run.started_at if run.started_at is not None else float("nan") for run in shown]
+    return pd.DataFrame({
+        "": [baseline.STAR if pinned is not None and pinned.run_id == run.run_id else "" for run in shown],
+        "run": [visible(run.name) for run in shown],
+        "state": [run.state for run in shown],
+        "age": [_age(run.started_at, now) for run in shown],
+        "generations": [run.generations for run in shown],
+        "best fitness": [run.best_fitness for run in shown],
+        "took": [_took(run) for run in shown],
+        "started": pd.to_datetime(pd.Series(began, dtype="float64"), unit="s", utc=True),
+        "configuration": [visible(", ".join(f"{key}={value}" for key, value in sorted(run.config.items()))) for run in shown],
+        "id": [visible(run.run_id) for run in shown],
+    })  # fmt: skip
+
+
+def _took(run: Run) -> str:
     ended = run.ended_at if run.ended_at is not None else run.last_seen
-    took = ended - run.started_at if ended is not None and run.started_at is not None else None
-    return {
-        "": baseline.STAR if pinned is not None and pinned.run_id == run.run_id else "",
-        "run": visible(run.name),
-        "state": run.state,
-        "age": _age(run.started_at, now),
-        "generations": run.generations,
-        "best fitness": run.best_fitness,
-        "took": SECONDS.format(float(round(took))) if took is not None else "–",
-        "started": pd.to_datetime(run.started_at, unit="s", utc=True)
-        if run.started_at is not None
-        else pd.NaT,
-        "configuration": visible(", ".join(f"{key}={value}" for key, value in sorted(run.config.items()))),
-        "id": visible(run.run_id),
-    }
+    if ended is None or run.started_at is None:
+        return "–"
+    return SECONDS.format(float(round(ended - run.started_at)))
 
 
 def _age(started_at: float | None, now: float) -> str:

@@ -62,7 +62,10 @@ def drawn(key: tuple[object, ...], source: object, draw: Callable[[], go.Figure]
     return kept(("figure", *key), (source,), lambda: Drawn.of(draw()))
 
 
-def show(figure: Drawn | go.Figure, *, key: str, alt: str, name: str = "") -> None:
+def show(
+    figure: Drawn | go.Figure, *, key: str, alt: str, name: str = "", zoom: tuple[int, int] | None = None,
+    on_zoom: Callable[[tuple[int, int] | None], None] | None = None,
+) -> None:  # fmt: skip
     """Put a figure in its place on the page.
 
     Args:
@@ -70,9 +73,23 @@ def show(figure: Drawn | go.Figure, *, key: str, alt: str, name: str = "") -> No
         key: its place; the same key keeps zoom and hidden lines.
         alt: what a screen reader says instead of it.
         name: the file name of downloaded images.
+        zoom: the stretch of time (unix milliseconds) that is in view at first; the whole without it.
+        on_zoom: told each stretch that the viewer zooms in on, None for the whole.
     """
     shown = figure if isinstance(figure, Drawn) else Drawn.of(figure)
-    head = json.dumps({"alt": alt, "name": name or key})
+    head = json.dumps({"alt": alt, "name": name or key} | ({"zoom": zoom} if on_zoom is not None else {}))
     body = head[:-1].encode() + b', "figure": ' + shown.body + b"}"
     # The digest comes first, so that the browser need not read a figure it has drawn already.
-    _mount(key=key, data=shown.digest.encode() + body, height=shown.height)
+    data = shown.digest.encode() + body
+    if on_zoom is None:
+        _mount(key=key, data=data, height=shown.height)
+        return
+    _mount(key=key, data=data, height=shown.height, on_zoom_change=lambda: on_zoom(_stretch(key)))
+
+
+def _stretch(key: str) -> tuple[int, int] | None:
+    """What the browser told, which may be anything."""
+    told = st.session_state[key].get("zoom")
+    if not isinstance(told, list) or len(told) != 2 or not all(isinstance(end, int | float) for end in told):
+        return None
+    return int(told[0]), int(told[1])

@@ -152,12 +152,18 @@ def _goal(frames: Mapping[str, pd.DataFrame]) -> float | None:
     ]
     if not bests:
         return None
-    common = float(f"{min(bests):.4g}")
+    common = _rounded_down(min(bests))
     typed = st.number_input(
         "Fitness to reach", value=None, placeholder=NUMBER.format(common), format="%g", key=GOAL, bind="query-params", width=150,
         help="How soon each run had this fitness or a better one. Empty: the best that all of them have reached.",
     )  # fmt: skip
     return common if typed is None else float(typed)
+
+
+def _rounded_down(value: float) -> float:
+    """To four digits, and never above it: the run that has just reached it has reached it."""
+    near = float(f"{value:.4g}")
+    return near if near <= value else value - (near - value)
 
 
 def measured(

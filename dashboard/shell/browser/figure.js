@@ -5,6 +5,7 @@ const NARROW = 560; // px: below this a legend has no room beside its title
 const DOT = 12; // px: this near to a dot a click means it
 const STEP = 0.2; // share of the visible range that one key press pans or zooms
 const SETTLED = 400; // ms without a further move before a zoom is told to the server, for the address
+const SETTLED = 400; // ms without a further move before a zoom is told to the server, for the address
 const LETTER = 7, LABEL = 52; // px: the widest digit of a tick label, and the room that labels get unless they need more
 const LINE = 18; // px: one line of labels or of a title under the plot
 
@@ -35,6 +36,7 @@ export async function draw({ data, parentElement, setStateValue }) {
   const sent = JSON.parse(text.decode(data.subarray(DIGEST)));
   const div = place(parentElement, sent);
   div.wanted = sent;
+  div.tell = setStateValue;
   div.tell = setStateValue;
   const Plotly = await plotly();
   if (div.wanted !== sent || !div.isConnected) return; // a newer one arrived while the library was loading
@@ -198,6 +200,16 @@ function tellZoom(div) {
   }, SETTLED);
 }
 
+/** Say which stretch of time is zoomed in on, null for all of it, once the viewer has let go; where the server wants it. */
+function tellZoom(div) {
+  if (div.wanted.zoom === undefined) return;
+  clearTimeout(div.telling);
+  div.telling = setTimeout(() => {
+    const { meta, zoomed } = snapshot(div);
+    if (meta?.knots) div.tell("zoom", zoomed?.map((end) => Math.round(1000 * between(end, meta.knots.x, meta.knots.time))) ?? null);
+  }, SETTLED);
+}
+
 /** The value of `to` where `from`, which rises, has `value`; on a straight line between the two neighbours. */
 function between(value, from, to) {
   const found = from.findIndex((other) => other >= value);
@@ -211,6 +223,7 @@ function watch(div, Plotly) {
   div.watched.observe(div);
   div.on("plotly_relayout", (change) => {
     if (change["xaxis.autorange"]) div.carried = undefined;
+    if (Object.keys(change).some((name) => name.startsWith("xaxis."))) tellZoom(div);
     if (Object.keys(change).some((name) => name.startsWith("xaxis."))) tellZoom(div);
   });
   div.on("plotly_click", ({ points, event }) => {
