@@ -104,12 +104,13 @@ def pages(name: str, count: int, label: str) -> None:
     """A way to the other pages of a long list; nothing where there is one."""
     if count < 2:
         return
-    key = f"address-{name}"
-    st.session_state[key] = page(name, count)
+    shown = page(name, count)
+    key = f"address-{name}-{count}-{shown}"  # another list, or a page the address chose, is another widget
     with st.container(key=f"pages-{name}", width="content"):
         st.caption(label, width="content")
         st.pagination(
             count,
+            default=shown,
             key=key,
             on_change=lambda: hold(name, "" if st.session_state[key] == 1 else str(st.session_state[key])),
         )

@@ -136,9 +136,7 @@ def _reached(look: Look, episodes: tuple[Episode, ...], known: History) -> Reach
     prometheus = look.sources.prometheus
     if prometheus is None:
         return Reaches({})
-    return reached.read(
-        prometheus, episodes, look.sources.alerts.look().rules, known, look.sources.feed.now()
-    )
+    return reached.read(prometheus, episodes, look.alerts.rules, known, look.sources.feed.now())
 
 
 def _read(past: Past, start: float, end: float) -> History:

@@ -39,7 +39,7 @@ LEVELS = {
 
 def now(look: Look) -> None:
     """Whether the list can be believed, and how many there are of what."""
-    known = look.sources.alerts.look()
+    known = look.alerts
     for finding in known.findings:
         said(finding)
     counts = known.counts
@@ -61,7 +61,7 @@ def now(look: Look) -> None:
 
 def listed(look: Look) -> None:
     """The alerts that pass the filter: a page of cards, and all of them as a table."""
-    known = look.sources.alerts.look()
+    known = look.alerts
     entries = [entry for entry in known.entries if entry.severity != "none"]
     try:
         passing = [entry for entry in alert_filter.chosen(known) if entry.severity != "none"]

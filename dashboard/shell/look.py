@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from collectors.unavailable import Unavailable
+from dashboard.alerts.entry import AlertList
 from dashboard.catalogue.spec import Panel
 from dashboard.feed import Answer, Evolution, ExpertLoads, Run, RunList
 from dashboard.figures.marks import Mark
@@ -71,6 +72,11 @@ class Look:
     def experts(self) -> ExpertLoads | None:
         """The chosen run's experts; None where there is no run."""
         return self.sources.feed.experts(self.run.run_id, self.view.window) if self.run else None
+
+    @cached_property
+    def alerts(self) -> AlertList:
+        """The list of alerts: one for all blocks of the page, so that their counts agree."""
+        return self.sources.alerts.look()
 
     def stale(self) -> list[tuple[Unavailable, float | None]]:
         """Of what was looked at so far: why the newest look failed, and when the shown numbers were good."""
