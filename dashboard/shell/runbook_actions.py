@@ -62,7 +62,7 @@ def _offer_benchmark(place: str, alert: str, given: Mapping[str, str], look: Loo
             if person.may_write(look.sources):
                 person.name(place)
                 st.button("Start it now", type="primary", key=f"{place}-sure", disabled=not target.available,
-                          on_click=_start, args=(place, alert, chosen, profile))  # fmt: skip
+                          on_click=_start, args=(place, alert, named))  # fmt: skip
         run_id = st.session_state.get(f"{place}-run")
         if run_id:
             links.to("benchmark", "Its run", run=run_id, icon=":material/speed:")
@@ -85,12 +85,12 @@ def _offer_silence(place: str, given: Mapping[str, str], entry: Entry | None, lo
             "Alertmanager stops notifying for everything these matchers fit; the alert stays in the list."
         )
         st.code(visible(matchers), language=None, wrap_lines=True)
-        chosen = st.selectbox("For", list(offered), index=first, key=f"{place}-for")
+        st.selectbox("For", list(offered), index=first, key=f"{place}-for")
         st.text_input("Why", key=f"{place}-why")
         if person.may_write(look.sources):
             person.name(place)
             st.button("Silence it now", type="primary", key=f"{place}-sure", on_click=_silence,
-                      args=(place, entry.name, matchers, offered[chosen]))  # fmt: skip
+                      args=(place, entry.name, matchers, offered))  # fmt: skip
 
 
 def _durations(first: str) -> dict[str, int]:
@@ -106,7 +106,7 @@ def _seconds(duration: str) -> int:
     return round(promql_parser.parse_duration(duration).total_seconds())
 
 
-def _start(place: str, alert: str, target: str, profile: str) -> None:
+def _start(place: str, alert: str, named: str) -> None:
     """Start it; while the run that this session started here is under way, a further click starts none."""
     sources, state = current(), st.session_state
     try:
@@ -115,6 +115,7 @@ def _start(place: str, alert: str, target: str, profile: str) -> None:
         if _under_way(sources, state.get(f"{place}-run")):
             state[f"{place}-done"] = "It is under way already."
             return
+        target, profile = named or state[f"{place}-target"], state[f"{place}-profile"]
         state[f"{place}-run"] = run_id = sources.benchmarks.start(target, profile, owner=who.name)
         state[f"{place}-done"] = "Started. It runs on when you leave this page."
         sources.store.record(who=who, action="start benchmark", subject=run_id, runbook=alert)
@@ -122,9 +123,10 @@ def _start(place: str, alert: str, target: str, profile: str) -> None:
         state[f"{place}-problem"] = str(why)
 
 
-def _silence(place: str, alert: str, matchers: str, seconds: int) -> None:
+def _silence(place: str, alert: str, matchers: str, offered: Mapping[str, int]) -> None:
     sources, state = current(), st.session_state
     try:
+        seconds = offered[state[f"{place}-for"]]
         who = person.author(sources, place, "silence")
         comment = str(state.get(f"{place}-why") or "")
         mute(sources.alertmanagers, sources.store, who=who, alert=alert, matchers=matchers, seconds=seconds, comment=comment)  # fmt: skip
