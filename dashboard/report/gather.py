@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import quote
 
 from collectors.logs import LogLine, files, tail
+from collectors.run_events import RunEvent
 from collectors.runs import Topology
 from collectors.unavailable import Unavailable
 from dashboard import catalogue
@@ -89,6 +90,16 @@ class Benchmarked:
 
 
 @dataclass(frozen=True, slots=True)
+class Pinned:
+    """The run that everybody measures against, who pinned it and when."""
+
+    run: Run
+    evolution: Evolution
+    who: str
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
 class RunFound:
     """Everything on one run. Times are unix seconds; `history` is None where no Prometheus is configured."""
 
@@ -102,6 +113,8 @@ class RunFound:
     errors: Lines
     history: History | None
     benchmarks: Benchmarked
+    failed: tuple[RunEvent, ...]  # steps that failed
+    baseline: Pinned | None  # where another run is one
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +160,8 @@ def of_run(
         errors=_errors(sources, run_id, start, end),
         history=_of_run(_history(sources, start, end), run_id),
         benchmarks=_benchmarks(sources, start, end),
+        failed=feed.failed_steps(run_id),
+        baseline=_baseline(sources, run_id, window),
     )
 
 
@@ -211,6 +226,18 @@ def _lived(run: Run, start: float, end: float) -> bool:
     began = run.started_at if run.started_at is not None else run.last_seen
     over = run.ended_at if run.ended_at is not None else end if run.active else run.last_seen
     return (began is None or began <= end) and (over is None or over >= start)
+
+
+def _baseline(sources: Sources, run_id: str, window: Window) -> Pinned | None:
+    """The baseline with its points; None where none is pinned, it is this run, or it is not known here."""
+    try:
+        pinned = sources.store.baseline()
+        if pinned is None or pinned.run_id == run_id:
+            return None
+        run = _run(sources.feed, pinned.run_id, window)
+    except (Unavailable, NoSuchRun):
+        return None
+    return Pinned(run, sources.feed.whole(run, window), pinned.who, pinned.at)
 
 
 def _topologies(sources: Sources, run_id: str) -> tuple[Topology, ...]:

@@ -10,7 +10,7 @@ from dashboard.feed import ExpertLoads
 from dashboard.figures import evolution as curves_figure
 from dashboard.figures import heatmap as heatmap_figure
 from dashboard.figures import topology as topology_figure
-from dashboard.report import parts
+from dashboard.report import parts, progress
 from dashboard.report.document import Document
 from dashboard.report.gather import RunFound
 from dashboard.report.tables import Table
@@ -38,10 +38,13 @@ def page(found: RunFound) -> str:
         document.section("Evolution", found.story.evolution.coverage)
         parts.curves(document, evolution.CURVES, found.story.evolution, axis, noted, "Evolution")
         _segments(document, found)
+        progress.pace(document, found, noted)
+        progress.against(document, found)
         document.section("Routing")
         parts.curves(document, experts.CURVES, found.story.evolution, axis, noted, "Routing")
         document.section("Training")
         parts.curves(document, training.CURVES, found.story.evolution, axis, noted, "Training")
+    progress.failures(document, found, axis, noted)
     _experts(document, found)
     _topology(document, found.topologies)
     document.section("Alerts")
@@ -55,10 +58,11 @@ def page(found: RunFound) -> str:
 
 
 def tables(found: RunFound) -> tuple[Table, ...]:
-    """Its numbers: every point, the experts' loads, alerts, errors, benchmark runs."""
+    """Its numbers: every point, the experts' loads, failures, alerts, errors, benchmark runs."""
     return (
         parts.points(found.story.evolution, "evolution"),
         _loads_table(found.loads),
+        progress.failures_table(found),
         parts.episodes_table(found.history),
         parts.lines_table(found.errors),
         parts.benchmarks_table(found.benchmarks),
@@ -237,7 +241,7 @@ def _topology(document: Document, topologies: tuple[Topology, ...]) -> None:
     document.figure(
         topology_figure.draw(kinds),
         f"Best genome of generation {last.generation}: {tokens} tokens, {number} experts, {there + added} connections, sparsity "
-        f"{1 - (there + added) / max(1, last.matrix.size):.1%}. Since generation {first.generation}: {added} added, {cut} cut.",
+        f"{1 - (there + added) / max(1, last.matrix.size):.1%}, path length {topology_figure.path_length(last.matrix, last.top_k or number):.2f}. Since generation {first.generation}: {added} added, {cut} cut.",
     )
 
 

@@ -5,13 +5,13 @@ from typing import Literal
 
 import streamlit as st
 
-from dashboard.catalogue import evolution
 from dashboard.catalogue.units import COUNT, NUMBER, SECONDS
 from dashboard.feed import Run
 from dashboard.shell import links, states, view
 from dashboard.shell.look import Look
 from dashboard.shell.text import ago, clock, plain
 from dashboard.sources import current
+from dashboard.verdict import progress
 from dashboard.verdict.evolution import Word
 
 Colour = Literal["red", "orange", "green", "blue", "gray"]
@@ -159,16 +159,8 @@ def _facts(run: Run, look: Look) -> list[str]:
 
 
 def seconds_a_generation(look: Look) -> float | None:
-    """Median wall time of the last twenty generations, as the run says it or as the points' times tell."""
-    frame = look.evolution.frame if look.evolution else None
-    if frame is None or len(frame) < 2:
-        return None
-    name = str(evolution.GENERATION_DURATION)
-    if name in frame and frame[name].notna().any():
-        return float(frame[name].dropna().tail(20).median())
-    step = frame["generation"].diff()
-    pace = (frame["time"].diff() / step.where(step > 0)).dropna().tail(20)
-    return float(pace.median()) if len(pace) else None
+    """Median wall time of the last twenty generations."""
+    return progress.seconds_a_generation(look.evolution.frame) if look.evolution else None
 
 
 def _planned(run: Run) -> int | None:

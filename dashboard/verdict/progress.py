@@ -68,6 +68,18 @@ def evaluations(frame: pd.DataFrame) -> Floats:
     return total
 
 
+def seconds_a_generation(frame: pd.DataFrame, newest: int = 20) -> float | None:
+    """Median wall time of the newest generations, as the run says it or as the points' times tell."""
+    if len(frame) < 2:
+        return None
+    name = metrics.GENERATION_DURATION.name
+    if name in frame and frame[name].notna().any():
+        return float(frame[name].dropna().tail(newest).median())
+    step = frame["generation"].diff()
+    pace = (frame["time"].diff() / step.where(step > 0)).dropna().tail(newest)
+    return float(pace.median()) if len(pace) else None
+
+
 def along(frame: pd.DataFrame, alignment: Alignment) -> Floats:
     """How far the run had come at each point, on this axis; NaN where that is not told."""
     values = (

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import re
+import shutil
 import zipfile
 from pathlib import Path
 
@@ -67,6 +68,48 @@ def test_a_run_that_lost_its_numbers_says_so(tmp_path):
     assert "Runbook: EvolutionFitnessNaN." in report.page(found)
 
 
+def test_a_report_tells_pace_failures_and_how_the_run_stands_against_the_baseline(tmp_path):
+    runs = tmp_path / "runs"
+    for name in ("healthy", "mutation-zero"):
+        shutil.copytree(RUNS / name, runs / name)
+    log = runs / "healthy" / "generations.jsonl"
+    lines = [json.loads(line) for line in log.read_text().splitlines()]
+    for line in lines[4:]:
+        line["evolution_evaluation_failures_total"] = {"ValueError": 1 + (line["generation"] >= 9)}
+    log.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    failed = {
+        "event": "Evolution step failed",
+        "level": "error",
+        "error_type": "RuntimeError",
+        "generation": 7,
+        "timestamp": lines[6]["timestamp"],
+    }
+    (log.parent / "events.jsonl").write_text(json.dumps(failed) + "\n")
+    sources = Sources(Settings(runs_dir=runs, data_dir=tmp_path))
+    try:
+        sources.store.pin("mutation-zero", who="alice")
+        found = gather.of_run(sources, "healthy")
+        assert gather.of_run(sources, "mutation-zero").baseline is None
+    finally:
+        sources.feed.close()
+    page = report.page(found)
+    assert "generations a minute" in page
+    assert "3,600" in page  # evaluations: 150 generations of 24
+    assert "<td>ValueError</td><td>an evaluation</td><td>2</td><td>5</td><td>9</td>" in page
+    assert "<td>RuntimeError</td><td>a step</td><td>1</td>" in page
+    assert "pinned by alice" in page
+    assert re.search(r"Over generations 1 to 80, healthy is on average [+-]0\.\d+ from mutation-zero", page)
+    assert re.search(
+        r"reached the baseline&#x27;s best, 0\.8\d+, at generation \d+, after .*, after [\d,]+ evaluations",
+        page,
+    )
+    assert "<td>mutation_rate</td><td>0.02</td><td>0.0</td>" in page
+    tables = {table.name: table.frame for table in report.tables(found)}
+    assert tables["failures"][["where", "error_type", "failures"]].to_numpy().tolist() == [
+        ["evaluation", "ValueError", 1.0], ["step", "RuntimeError", 1.0], ["evaluation", "ValueError", 1.0],
+    ]  # fmt: skip
+
+
 def test_a_zip_holds_the_page_and_every_table(tmp_path, monkeypatch):
     out = tmp_path / "healthy.zip"
     assert (
@@ -78,6 +121,7 @@ def test_a_zip_holds_the_page_and_every_table(tmp_path, monkeypatch):
             "report.html",
             "evolution.csv",
             "experts.csv",
+            "failures.csv",
             "alerts.csv",
             "log.csv",
             "benchmarks.csv",
@@ -189,8 +233,8 @@ def test_a_report_full_of_hostile_text_opens_without_network_and_runs_nothing(
     page.on("dialog", lambda dialog: trouble.append(dialog.message))
     page.goto(out.as_uri())
     page.wait_for_selector("html[data-drawn]", timeout=30_000)
-    assert int(page.evaluate("document.documentElement.dataset.drawn")) == 5
-    assert page.locator("figure .main-svg").count() >= 5
+    assert int(page.evaluate("document.documentElement.dataset.drawn")) == 6
+    assert page.locator("figure .main-svg").count() >= 6
     assert page.evaluate("document.images.length") == 0
     assert page.title() != "run"
     assert HOSTILE.split("\u202e")[0].strip() in page.locator("body").inner_text()

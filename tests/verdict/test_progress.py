@@ -86,3 +86,16 @@ def test_a_run_without_fitness_is_far_from_nobody():
     assert progress.between(nothing, run([0.1]), "generation") is None
     assert progress.reached(nothing, 0.1) is None
     assert np.isnan(progress.best_so_far(nothing.drop(columns=str(metrics.BEST)))).all()
+
+
+def test_the_pace_is_what_the_run_says_else_what_its_times_tell():
+    frame = run([0.1] * 4, seconds=3.0)
+    assert progress.seconds_a_generation(frame) == 3.0
+    assert progress.seconds_a_generation(frame.assign(generation=[1.0, 3.0, 5.0, 7.0])) == 1.5
+    assert (
+        progress.seconds_a_generation(
+            frame.assign(**{str(metrics.GENERATION_DURATION): [np.nan, 2.0, 2.0, 8.0]})
+        )
+        == 2.0
+    )
+    assert progress.seconds_a_generation(frame.iloc[:1]) is None
