@@ -58,16 +58,21 @@ def draw(
     heights = [260 if i == 0 else 120 for i in range(len(rows))]
     height = sum(heights) + TITLE * len(rows) + FOOT
     plot = height - FOOT
-    figure = look.figure([], revision=revision, height=height)
+    traces: list[go.Scatter] = []
+    layout: dict[str, Any] = {}
+    titles: list[dict[str, Any]] = []
     top = 0.0
     for i, (row, pixels) in enumerate(zip(rows, heights, strict=True), start=1):
         top += TITLE
-        _row(
-            figure, row, frame, across, options, number=i, domain=(1 - (top + pixels) / plot, 1 - top / plot)
-        )
+        domain = (1 - (top + pixels) / plot, 1 - top / plot)
+        drawn, axis = _row(row, frame, across, options, number=i, domain=domain)
+        traces += drawn
+        layout |= axis
+        titles.append(_title(row, domain[1]))
         top += pixels
     last = "y" if len(rows) == 1 else f"y{len(rows)}"
-    figure.update_layout(
+    figure = look.figure(
+        traces, revision=revision, height=height, **layout, annotations=titles,
         margin={"l": 8, "r": 8, "t": 0, "b": FOOT}, hoversubplots="axis", showlegend=True,
         meta={"axis": options.axis, "knots": knots(frame, across)},
         xaxis={"anchor": last, "uirevision": f"{revision}|{options.axis}", **x_axis(options.axis)},
@@ -183,9 +188,9 @@ def _known(frame: pd.DataFrame, name: str) -> bool:
 
 
 def _row(
-    figure: go.Figure, curves: Curves, frame: pd.DataFrame, across: Floats, options: Options, *,
-    number: int, domain: tuple[float, float],
-) -> None:  # fmt: skip
+    curves: Curves, frame: pd.DataFrame, across: Floats, options: Options, *, number: int, domain: tuple[float, float]
+) -> tuple[list[go.Scatter], dict[str, Any]]:  # fmt: skip
+    """The lines of one row, and its axis and legend."""
     suffix = "" if number == 1 else str(number)
     traces = _band(curves.band, frame, across) if curves.band is not None else []
     layers = _layers(curves.parts, frame, across) if curves.parts is not None else []
@@ -197,23 +202,27 @@ def _row(
             curve, frame, across, look.COLOURS[i % len(look.COLOURS)], options.half_life, second=second
         )
     for trace in traces:
-        trace.update(xaxis="x", yaxis=f"y{suffix}", legend=f"legend{suffix}")
+        trace.xaxis, trace.yaxis, trace.legend = "x", f"y{suffix}", f"legend{suffix}"
         if len(known) == 1 and not layers and options.half_life is None:
-            trace.update(showlegend=False)  # the title says it
-    figure.add_traces(traces)
+            trace.showlegend = False  # the title says it
     ticks = {
         name: value for name, value in look.axis_of(curves.unit).items() if name != "title"
     }  # the row has a title
     log = options.log and not layers and all(_positive(frame[curve.metric.name]) for curve in known)
-    figure.update_layout({
+    return traces, {
         f"yaxis{suffix}": {"domain": domain, "anchor": "x", "automargin": True, "zeroline": False, "nticks": 5, **ticks,
                            "type": "log" if log else "linear"},
         f"legend{suffix}": look.legend(domain[1]),
-    })  # fmt: skip
-    figure.add_annotation(
-        text=f"<b>{look.escape(curves.title)}</b>", hovertext=look.escape(curves.why), xref="paper", yref="paper", x=0, y=domain[1],
-        xanchor="left", yanchor="bottom", yshift=4, showarrow=False, font={"size": 13}, captureevents=True,
-    )  # fmt: skip
+    }  # fmt: skip
+
+
+def _title(curves: Curves, top: float) -> dict[str, Any]:
+    """The row's title, at its upper edge."""
+    return {
+        "text": f"<b>{look.escape(curves.title)}</b>", "hovertext": look.escape(curves.why), "xref": "paper", "yref": "paper",
+        "x": 0, "y": top, "xanchor": "left", "yanchor": "bottom", "yshift": 4, "showarrow": False, "font": {"size": 13},
+        "captureevents": True,
+    }  # fmt: skip
 
 
 def _positive(values: pd.Series) -> bool:

@@ -60,23 +60,28 @@ def local(times: pd.DatetimeIndex | NDArray[np.float64], zone: str) -> NDArray[n
     return np.asarray(milliseconds)
 
 
-def figure(traces: list[Any], *, revision: str, height: int = 300) -> go.Figure:
-    """A figure with the common layout. `revision` keeps zoom and hidden lines while it stays the same."""
-    return go.Figure(
-        traces,
-        layout={
-            "template": go.layout.Template(),  # plotly's own is nine tenths of a small figure
-            "height": height,
-            "margin": {"l": 8, "r": 12, "t": 8, "b": 8},
-            "hovermode": "x unified",
-            "uirevision": revision,
-            "legend": legend(),
-            "xaxis": {"automargin": True, "showgrid": False, "zeroline": False, "showspikes": True, "spikemode": "across",
-                      "spikesnap": "cursor", "spikethickness": 1, "spikedash": "solid", "spikecolor": FAINT},
-            "yaxis": {"automargin": True, "zeroline": False},
-            "separators": ". ",
-        },
-    )  # fmt: skip
+def figure(traces: list[Any], *, revision: str, height: int = 300, **layout: Any) -> go.Figure:
+    """A figure with the common layout and, over it, `layout`. `revision` keeps zoom and hidden lines while it stays the same.
+
+    plotly looks at every part of a layout each time it is updated, which takes longer than drawing: whoever knows the
+    whole layout gives it here at once.
+    """
+    whole = {
+        "template": go.layout.Template(),  # plotly's own is nine tenths of a small figure
+        "height": height,
+        "margin": {"l": 8, "r": 12, "t": 8, "b": 8},
+        "hovermode": "x unified",
+        "uirevision": revision,
+        "legend": legend(),
+        "yaxis": {"automargin": True, "zeroline": False},
+        "separators": ". ",
+        **layout,
+    }
+    whole["xaxis"] = {
+        "automargin": True, "showgrid": False, "zeroline": False, "showspikes": True, "spikemode": "across", "spikesnap": "cursor",
+        "spikethickness": 1, "spikedash": "solid", "spikecolor": FAINT, **layout.get("xaxis", {}),
+    }  # fmt: skip
+    return go.Figure(traces, whole)
 
 
 def legend(top: float = 1.0) -> dict[str, Any]:

@@ -40,7 +40,8 @@ def since(marks: Sequence[Mark], first: float) -> list[Mark]:
 
 def add(figure: go.Figure, marks: Sequence[Mark], position: Callable[[float], float | None]) -> None:
     """Draw marks into a figure. `position` turns unix seconds into an x value, None where the axis has no such point."""
-    shapes, notes = list(figure.layout.shapes or ()), list(figure.layout.annotations or ())
+    shapes: list[dict[str, object]] = []
+    notes: list[dict[str, object]] = []
     for mark in sorted(marks, key=lambda mark: mark.start)[-MOST:]:
         first = position(mark.start)
         last = position(mark.end) if mark.end is not None else first
@@ -54,4 +55,6 @@ def add(figure: go.Figure, marks: Sequence[Mark], position: Callable[[float], fl
                        "line": {"color": colour, "width": 1, "dash": "dash" if mark.kind == "restart" else "dot"}})  # fmt: skip
         notes.append({"x": first, "xref": "x", "y": 0, "yref": "paper", "yanchor": "bottom", "text": SIGNS[mark.kind], "showarrow": False,
                       "font": {"size": 11, "color": colour}, "hovertext": look.escape(mark.text), "captureevents": True})  # fmt: skip
-    figure.update_layout(shapes=shapes, annotations=notes)
+    if notes:
+        figure.layout.shapes = (*figure.layout.shapes, *shapes)
+        figure.layout.annotations = (*figure.layout.annotations, *notes)
