@@ -1,7 +1,7 @@
 """`moe-dashboard benchmark`: run, list, show, compare, report. For people at a terminal and for CI.
 
 Progress goes to standard error; with --json the last line of standard output is one JSON document.
-Exit status: 0 fine; 1 the run or one of its cells failed, or a comparison says "regressed"; 2 asked wrongly.
+Exit status: 0 fine; 1 the run or one of its cells failed, it regressed, or its result could not be pushed; 2 asked wrongly.
 """
 
 import argparse
@@ -14,7 +14,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from dashboard.benchmark import comparison, exports, rebaseline
+from dashboard.benchmark import comparison, exports, judging, rebaseline
 from dashboard.benchmark.directory import TERMINAL
 from dashboard.benchmark.progress import Progress
 from dashboard.benchmark.runs import Benchmarks, NoSuchRun, RunView
@@ -38,7 +38,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         name: str, about: str, run: Callable[[argparse.Namespace, Benchmarks], int]
     ) -> argparse.ArgumentParser:
         added = commands.add_parser(name, help=about, description=about)
-        added.set_defaults(run=lambda arguments, settings: _guarded(run, arguments, settings))
+        added.set_defaults(run=lambda arguments, settings: _guarded(run, arguments, settings), push=None)
         return added
 
     run = command("run", "measure a target and wait for the result", _run)
@@ -52,6 +52,10 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     )
     run.add_argument(
         "--pairs", type=int, default=_PAIRS, help="launches a side with --against (default %(default)s)"
+    )
+    run.add_argument("--no-recheck", action="store_true", help="do not measure cells again that look changed")
+    run.add_argument(
+        "--push", metavar="URL", help="push the result to this Pushgateway (default: benchmark_push_url)"
     )
     run.add_argument("--junit", type=Path, metavar="FILE", help="write JUnit XML for CI")
     run.add_argument("--json", action="store_true", help="print the result as one JSON document")
@@ -83,6 +87,7 @@ def _guarded(
     action: Callable[[argparse.Namespace, Benchmarks], int], arguments: argparse.Namespace, settings: Settings
 ) -> int:
     benchmarks = Benchmarks.of(settings)
+    arguments.push = arguments.push or settings.benchmark_push_url
     try:
         return action(arguments, benchmarks)
     except (CannotStart, NoSuchRun, OSError) as why:
@@ -109,6 +114,7 @@ def _run(arguments: argparse.Namespace, benchmarks: Benchmarks) -> int:
             sides=sides,
             adjust=adjust,
             backend=arguments.backend,
+            recheck=not arguments.no_recheck,
         )
         _say(f"{run_id} started; its files are in {benchmarks.directory(run_id).path}")
         try:
@@ -122,8 +128,8 @@ def _run(arguments: argparse.Namespace, benchmarks: Benchmarks) -> int:
             exports.as_junit(arguments.target, view.report, view.error), encoding="utf-8"
         )
     judged = None
-    if view.report is not None and sides:
-        judged = comparison.rebaseline(view.report)
+    if view.report is not None and "verdict" in view.report:
+        judged = judging.from_json(view.report["verdict"])
     if arguments.json:
         _print_json(_plain(view) | ({"comparison": asdict(judged)} if judged is not None else {}))
     elif view.report is None:
@@ -132,8 +138,25 @@ def _run(arguments: argparse.Namespace, benchmarks: Benchmarks) -> int:
         print(exports.as_markdown(view.report), end="")
         if judged is not None:
             print("\n" + exports.comparison_as_markdown(judged), end="")
+    pushed = _push(arguments.push, view) if arguments.push else True
     regressed = judged is not None and judged.word == "regressed"
-    return 0 if view.state == "done" and not view.summary.failed_cells and not regressed else 1
+    fine = view.state == "done" and not view.summary.failed_cells and not regressed and pushed
+    return 0 if fine else 1
+
+
+def _push(url: str, view: RunView) -> bool:
+    """Push a result; a run without one leaves what the gateway has, whose age says it."""
+    from dashboard.benchmark import collector
+
+    if view.state != "done":
+        _say(f"nothing is pushed: the run is {view.summary.shown_state}")
+        return True
+    try:
+        collector.push(url, view.summary)
+    except OSError as why:
+        _say(f"the result could not be pushed to the Pushgateway ({why})")
+        return False
+    return True
 
 
 def _wait(benchmarks: Benchmarks, run_id: str) -> RunView:
@@ -154,7 +177,12 @@ def _line(progress: Progress) -> str:
     if progress.queue_position is not None:
         holder = progress.queue_holder or {}
         who = f"; {holder.get('owner') or 'somebody'} has the device" if holder.get("run_id") else ""
-        return f"waiting for the device, number {progress.queue_position} in the queue{who}"
+        when = (
+            ""
+            if progress.seconds_to_start is None
+            else f", about {SECONDS.format(round(progress.seconds_to_start))}"
+        )
+        return f"waiting for the device, number {progress.queue_position} in the queue{who}{when}"
     parts = [progress.phase]
     if progress.cells_total:
         parts.append(f"{progress.cells_done} of {progress.cells_total} cells")
@@ -198,13 +226,13 @@ def _compare(arguments: argparse.Namespace, benchmarks: Benchmarks) -> int:
     new = _finished(benchmarks, arguments.new)
     if arguments.old is not None:
         judged = comparison.compare(_finished(benchmarks, arguments.old), new)
-    elif "sides" in new:
-        judged = comparison.rebaseline(new)
     else:
-        try:
-            judged = comparison.against_history(benchmarks.earlier(arguments.new), new)
-        except ValueError as why:
-            raise CannotStart(f"{why} Name the run to compare with.") from why
+        found = judging.judge(benchmarks.earlier(arguments.new), new)
+        if found is None:
+            raise CannotStart(
+                "No earlier run compares with this one, or it has too few launches. Name the run to compare with."
+            )
+        judged = found
     if arguments.json:
         _print_json(asdict(judged))
     else:
@@ -220,8 +248,8 @@ def _report(arguments: argparse.Namespace, benchmarks: Benchmarks) -> int:
     judged = None
     if old is not None:
         judged = comparison.compare(old, report)
-    elif "sides" in report:
-        judged = comparison.rebaseline(report)
+    elif "verdict" in report:
+        judged = judging.from_json(report["verdict"])
     arguments.output.parent.mkdir(parents=True, exist_ok=True)
     arguments.output.write_text(report_html.page(report, judged, old), encoding="utf-8")
     _say(f"{arguments.output} written")

@@ -37,7 +37,12 @@ _MUST_MATCH = (
 
 
 def for_supervisor() -> dict[str, str]:
-    """Environment of a supervisor: what a process needs, and where this package is found."""
+    """Environment of a supervisor: what a process needs, where this package is found, and where spans go."""
+    spans = {name: value for name, value in os.environ.items() if name.startswith("OTEL_")}
+    return _passed_on() | spans
+
+
+def _passed_on() -> dict[str, str]:
     passed = {name: value for name, value in os.environ.items() if _PASSED.fullmatch(name)}
     parts = [str(PACKAGE_ROOT), str(Path.cwd()), *passed.get("PYTHONPATH", "").split(os.pathsep)]
     passed["PYTHONPATH"] = os.pathsep.join(dict.fromkeys(part for part in parts if part))
@@ -47,7 +52,7 @@ def for_supervisor() -> dict[str, str]:
 
 def for_worker(spec: Spec, directory: str | None) -> dict[str, str]:
     """Environment of a worker: the supervisor's, with the mark, the one device, and the working tree it measures."""
-    environment = for_supervisor() | {MARK_VARIABLE: spec.mark}
+    environment = _passed_on() | {MARK_VARIABLE: spec.mark}
     environment["CUDA_VISIBLE_DEVICES"] = spec.device.uuid if spec.device.kind == "cuda" else ""
     if spec.device.kind == "cpu":
         for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):

@@ -140,9 +140,16 @@ def as_junit(target: str, report: Report | None, error: str) -> str:
         )
         return _suite(target, 1, 0, 1, 0, body)
     cases, failures, skipped = [], 0, 0
+    verdicts = {said["key"]: said for said in (report.get("verdict") or {}).get("verdicts", ())}
     for cell in report["cells"]:
         seconds = (cell.get("p50_seconds") or {}).get("value") or 0.0
         head = f'  <testcase classname={quoteattr(target)} name={quoteattr(cell["key"])} time="{seconds:.9f}"'
+        judged = verdicts.get(cell["key"]) or {}
+        if cell["status"] == "ok" and judged.get("word") == "regressed":
+            failures += 1
+            message = quoteattr(_printable(f"regressed: {judged['sentence']}"))
+            cases.append(f"{head}>\n    <failure message={message}/>\n  </testcase>\n")
+            continue
         if cell["status"] == "ok":
             cases.append(f"{head}/>\n")
             continue

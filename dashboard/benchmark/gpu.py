@@ -5,9 +5,11 @@ judged by itself; one the board lacks is null with its reason kept once. Without
 """
 
 import json
+import os
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -17,6 +19,7 @@ import pynvml
 from dashboard.benchmark.spec import Device
 
 PERIOD_SECONDS = 0.1
+SAMPLES = "gpu.jsonl"  # in the run directory
 _SLOWEST_CALL_SECONDS = 0.001  # a slower one is left out of the loop: it may hold the driver's lock
 
 _QUESTIONS: dict[str, Callable[[Any, Any], float]] = {
@@ -172,3 +175,18 @@ def granted(visible: str, nvml: Any = pynvml) -> Device | None:
         return find(nvml.nvmlDeviceGetUUID(nvml.nvmlDeviceGetHandleByIndex(int(first))), nvml)
     except nvml.NVMLError:
         return None
+
+
+def last_look(path: Path) -> tuple[float | None, float | None]:
+    """SM clock in hertz and power in watts, of the newest sample of a run; None before the first."""
+    try:
+        with path.open("rb") as file:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - 4096))
+            lines = file.read().splitlines()
+    except OSError:
+        return None, None
+    for line in reversed(lines):
+        with suppress(ValueError, AttributeError):  # half a line, at the front of what was read
+            sample = json.loads(line)
+            return sample.get("sm_clock_hertz"), sample.get("power_watts")
+    return None, None

@@ -11,6 +11,7 @@ import json
 import os
 import re
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -34,8 +35,12 @@ class Ticket:
     descriptor: int
 
 
-def draw(directory: Path, device: str) -> Ticket:
-    """Join the queue of a device (`cpu`, `gpu-<UUID>`)."""
+def draw(directory: Path, device: str, seconds: float = 0.0) -> Ticket:
+    """Join the queue of a device (`cpu`, `gpu-<UUID>`).
+
+    Args:
+        seconds: how long the device will be needed, for those who wait behind.
+    """
     if not _DEVICE.fullmatch(device):
         raise ValueError(f"{device!r} cannot name a lease")
     _make(directory)
@@ -48,6 +53,7 @@ def draw(directory: Path, device: str) -> Ticket:
         path = directory / f"{device}.ticket.{number:09d}"
         descriptor = _open(path)
         fcntl.flock(descriptor, fcntl.LOCK_EX)
+        _write(descriptor, f"{seconds:.1f}".encode())
     return Ticket(device, number, path, descriptor)
 
 
@@ -92,6 +98,18 @@ class Lease:
                 else:
                     path.unlink(missing_ok=True)
         return before
+
+    def wait_seconds(self) -> float | None:
+        """An estimate of the wait: what the holder and those before us said they need; None where nobody said."""
+        until = (self.holder() or {}).get("until")
+        if not isinstance(until, int | float):
+            return None
+        wait = max(0.0, until - time.time())
+        for number, path in _tickets(self._directory, self._ticket.device):
+            if number < self._ticket.number and is_held(path):
+                with suppress(OSError, ValueError):
+                    wait += float(path.read_text())
+        return wait
 
     def holder(self) -> dict[str, Any] | None:
         """Who has the device now, as the holder described itself; None when nobody says."""

@@ -30,6 +30,8 @@ class Progress:
     queue_holder: Mapping[str, Any] | None  # run_id, owner, since (unix seconds) of who has the device
     seconds_left: float | None  # an estimate, never more than the time limit leaves
     seconds_to_start: float | None = None  # an estimate of the wait for the device; only while waiting
+    sm_clock_hertz: float | None = None  # of the GPU now, as the last look said
+    power_watts: float | None = None
 
     @property
     def share(self) -> float | None:
@@ -51,8 +53,9 @@ def follow(
             seen.take(event)
     if state in TERMINAL:
         seen.phase, seen.cell, seen.live, seen.queue = "over", "", {}, None
-    launches = spec.profile.launches * max(1, len(spec.sides))
-    total = None if seen.planned is None else seen.planned * launches
+    plain = spec.profile.launches * max(1, len(spec.sides))
+    launches = plain + seen.again
+    total = None if seen.planned is None else seen.planned * plain + seen.again * seen.suspects
     done = seen.cells_before + seen.finished
     left = None
     if state == "running" and seen.leased_at is not None:
@@ -71,6 +74,7 @@ def follow(
         queue_position=None if seen.queue is None else int(seen.queue["position"]),
         queue_holder=None if seen.queue is None else seen.queue.get("holder"),
         seconds_left=left,
+        seconds_to_start=None if seen.queue is None else _seconds_to_start(seen.queue, monotonic_seconds),
     )
 
 
@@ -87,6 +91,9 @@ class _Seen:
     live: Mapping[str, Any] = field(default_factory=dict)
     queue: Mapping[str, Any] | None = None
     leased_at: float | None = None
+    suspects: int = 0  # cells that are measured again
+    again: int = 0  # launches in which they are
+    before_again: int = 0  # launches before those
 
     def take(self, event: Mapping[str, Any]) -> None:
         match event["event"]:
@@ -101,17 +108,29 @@ class _Seen:
                 launch = int(event["launch"])
                 if launch != self.launch:
                     self.launch, self.finished = launch, 0
-                    self.cells_before = launch * (self.planned or 0)
-                self.phase = "starting"
+                    plain = min(launch, self.before_again) if self.again else launch
+                    self.cells_before = plain * (self.planned or 0) + (launch - plain) * self.suspects
+                self.phase = self._doing("starting")
+            case "suspects":
+                self.suspects, self.again = len(event["cells"]), int(event["launches"])
+                self.before_again = -1 if self.launch is None else self.launch + 1
             case "cell started":
-                self.cell, self.live, self.phase = str(event.get("key", "")), {}, "warming"
+                self.cell, self.live, self.phase = str(event.get("key", "")), {}, self._doing("warming")
             case "cell progress":
                 self.live = event
-                self.phase = "warming" if event.get("measuring") == "warming" else "measuring"
+                self.phase = self._doing("warming" if event.get("measuring") == "warming" else "measuring")
             case "cell finished":
                 self.finished, self.cell, self.live = self.finished + 1, "", {}
             case "analysing":
                 self.phase = "analysing"
+
+    def _doing(self, word: str) -> str:
+        return f"{word} again what looked changed" if self.again else word
+
+
+def _seconds_to_start(queued: Mapping[str, Any], monotonic_seconds: float) -> float | None:
+    said, at = _number(queued.get("wait_seconds")), _number(queued.get("monotonic_seconds"))
+    return None if said is None or at is None else max(0.0, said - (monotonic_seconds - at))
 
 
 def _number(value: object) -> float | None:

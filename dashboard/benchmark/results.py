@@ -54,7 +54,11 @@ def report(run: RunDirectory) -> dict[str, Any] | None:
     cells = groups[-1][1]
     if not any(cell["status"] == "ok" for cell in cells):
         return None
-    launches = [event for event in events if event["event"] == "launch finished"]
+    launches = [
+        event
+        for event in events
+        if event["event"] == "launch finished" and event["launch"] not in _again(events)
+    ]
     time_of = {event["event"]: event["time"] for event in events}
     found: dict[str, Any] = {
         "schema": SCHEMA,
@@ -121,6 +125,7 @@ def _launches(events: list[dict[str, Any]]) -> list[dict[str, Any]]:
             {
                 "launch": number,
                 "side": mine[0].get("side"),
+                "again": number in _again(mine),
                 "seconds": mine[-1]["monotonic_seconds"] - mine[0]["monotonic_seconds"],
                 "finished": any(e["event"] == "launch finished" for e in mine),
                 "canary_seconds": {name: float(np.median(values)) for name, values in heard.items()},
@@ -141,7 +146,9 @@ def _cell(
     samples: list[dict[str, Any]],
 ) -> dict[str, Any]:
     key = " ".join(f"{name}={value}" for name, value in params.items())
-    said = [e for e in events if e["event"] == "cell finished" and e.get("key") == key]
+    every = [e for e in events if e["event"] == "cell finished" and e.get("key") == key]
+    second = _again(events)
+    said = [e for e in every if e["launch"] not in second]
     good = [e for e in said if e["status"] == "ok" and e["p50"]["value"] is not None]
     bad = [e for e in said if e["status"] not in ("ok", "skipped")]
     cell: dict[str, Any] = {"key": key, "params": params, "k": len(good)}
@@ -184,20 +191,31 @@ def _cell(
         "flags": _flags(good),
         "roofline": _roofline(params, first, float(np.exp(np.log(medians).mean())), events),
         "gpu": _gpu_window(key, good, events, samples),
-        "launches": [
-            {
-                "launch": e["launch"],
-                "p50_seconds": e["p50"]["value"],
-                "host_p50_seconds": e["host_p50_seconds"],
-                "cpu_p50_seconds": e["cpu_p50_seconds"],
-                "n": e["p50"]["n"],
-                "preempted_share": e["preempted_share"],
-                "canary_seconds": {name: heard["p50_seconds"] for name, heard in e.get("canary", {}).items()},
-            }
-            for e in good
-        ],
+        "launches": [_launch(e) for e in good],
     }
-    return cell
+    again = [
+        _launch(e)
+        for e in every
+        if e["launch"] in second and e["status"] == "ok" and e["p50"]["value"] is not None
+    ]
+    return cell | ({"again": again} if again else {})
+
+
+def _again(events: Iterable[Event]) -> set[int]:
+    """Numbers of the launches that measured suspects again; they are told apart, see `judging`."""
+    return {e["launch"] for e in events if e["event"] == "launch started" and e.get("again")}
+
+
+def _launch(event: Event) -> dict[str, Any]:
+    return {
+        "launch": event["launch"],
+        "p50_seconds": event["p50"]["value"],
+        "host_p50_seconds": event["host_p50_seconds"],
+        "cpu_p50_seconds": event["cpu_p50_seconds"],
+        "n": event["p50"]["n"],
+        "preempted_share": event["preempted_share"],
+        "canary_seconds": {name: heard["p50_seconds"] for name, heard in event.get("canary", {}).items()},
+    }
 
 
 def _centre(medians: quantiles.Seconds, only: Event) -> dict[str, Any]:
@@ -378,6 +396,14 @@ def _notes(cells: list[dict[str, Any]], launches: int, events: list[dict[str, An
     if any(event["event"] == "out of time" for event in events):
         notes.append("Fewer launches than planned: the time limit was near.")
     failed = [cell for cell in cells if cell["status"] not in ("ok", "skipped")]
+    for event in events:
+        if event["event"] == "suspects":
+            count = f"{len(event['cells'])} cells looked changed"
+            notes.append(
+                f"{count} and were measured again in {event['launches']} launches of their own."
+                if event["launches"]
+                else f"{count}; no time was left to measure them again."
+            )
     if failed:
         notes.append(
             f"{len(failed)} of {len(cells)} cells failed; a cell that fails is not left out of comparisons."

@@ -17,11 +17,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from dashboard.benchmark import lease, processes, slurm, starting, targets
+from dashboard.benchmark import gpu, lease, processes, slurm, starting, targets
 from dashboard.benchmark.directory import TERMINAL, RunDirectory, State
 from dashboard.benchmark.index import Index, RunSummary
 from dashboard.benchmark.progress import Progress, follow
-from dashboard.benchmark.spec import PROFILES, Backend, Profile, Side, Spec, SpecError
+from dashboard.benchmark.spec import PROFILES, Backend, Device, Profile, Side, Spec, SpecError
 from dashboard.benchmark.starting import CannotStart
 from dashboard.benchmark.targets import Target
 from dashboard.processes import Identity
@@ -115,6 +115,8 @@ class Benchmarks:
         sides: tuple[Side, ...] = (),
         adjust: Profile | None = None,
         backend: Backend = "local",
+        *,
+        recheck: bool = True,
     ) -> str:
         """Start a run and return its id at once; it runs on without us.
 
@@ -124,6 +126,7 @@ class Benchmarks:
             sides: two working trees to alternate; what `rebaseline` uses.
             adjust: a profile of the caller's own making instead of a shipped one.
             backend: this machine, or a node that Slurm gives.
+            recheck: measure cells again that look changed against earlier runs.
 
         Raises:
             CannotStart: not a configured target, not available now, no such device, or no room.
@@ -156,6 +159,8 @@ class Benchmarks:
             owner=owner,
             sides=sides,
             backend=backend,
+            recheck=recheck,
+            expected_seconds=self._expected(target, asked, where),
         )
         try:
             self._root.mkdir(parents=True, exist_ok=True)
@@ -204,6 +209,9 @@ class Benchmarks:
         if summary.state == "lost":
             error = f"died: {summary.sentence}\n\n{directory.log_tail()}"
         progress = follow(spec, events, summary.state, time.monotonic())
+        if summary.state == "running" and spec.device.kind == "cuda":
+            clock, power = gpu.last_look(directory.path / gpu.SAMPLES)
+            progress = replace(progress, sm_clock_hertz=clock, power_watts=power)
         if spec.backend == "slurm" and not events and summary.state not in TERMINAL:
             progress = _waiting_in_slurm(directory.path, progress)
         return RunView(
@@ -276,6 +284,16 @@ class Benchmarks:
         if not chosen.available:
             raise CannotStart(chosen.why_not)
         return chosen
+
+    def _expected(self, target: str, asked: Profile, where: Device) -> float:
+        """How long such a run takes: the median of earlier ones, else as long as it may."""
+        took = sorted(
+            (run.ended_at - run.started_at).total_seconds()
+            for run in self.runs()
+            if run.state == "done" and (run.target, run.profile, run.device) == (target, asked.name, where.kind)
+            and run.started_at is not None and run.ended_at is not None
+        )  # fmt: skip
+        return took[len(took) // 2] if took else asked.soft_limit_seconds
 
     def _claim(self, key: str, run_id: str) -> str | None:
         """Take an idempotency key for this run; the run that has it already, if one has."""

@@ -195,6 +195,8 @@ class Spec:
     threads: int = 1  # torch's, on a CPU: one is the quietest and the most comparable
     sides: tuple[Side, ...] = ()
     backend: Backend = "local"
+    recheck: bool = True  # measure cells that look changed again
+    expected_seconds: float = 0.0  # how long it will have the device, for those who wait behind it
     schema: int = SCHEMA
 
     def hash(self) -> str:

@@ -81,7 +81,7 @@ def here(root: Path, spec: Spec, files: Mapping[str, Path]) -> None:
         OSError: there is no room; nothing was left.
     """
     directory = RunDirectory(root / spec.run_id)
-    ticket = lease.draw(Path(spec.lease_directory), spec.device.lease)
+    ticket = lease.draw(Path(spec.lease_directory), spec.device.lease, spec.expected_seconds)
     try:
         lock = directory.create(_with_files(spec, directory, files))
     except OSError:

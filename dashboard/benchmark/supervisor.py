@@ -29,6 +29,7 @@ from dashboard.processes import Identity
 
 _ASK_QUEUE_EVERY_SECONDS = 0.2
 _RESTARTS_PER_LAUNCH = 8
+_WORKER_START_SECONDS = 6.0  # a guess at what a launch takes before its first cell
 _MEMORY_SHARE = 0.8  # of what is available when the lease is taken
 _MEMORY_BACK_WITHIN_SECONDS = 10.0
 _MEMORY_MAY_STAY_BYTES = 64 * 1024 * 1024
@@ -96,6 +97,22 @@ class Supervisor:
             self._end("failed", sentence, traceback.format_exc())
         except Exception as why:  # noqa: BLE001 (whatever it is, the run must say so)
             self._end("failed", f"the supervisor failed: {type(why).__name__}: {why}", traceback.format_exc())
+        self._trace()
+
+    def _trace(self) -> None:
+        """Send the run's spans where that is asked for; the run has ended and is not changed by how this goes."""
+        from dashboard.benchmark import spans
+
+        if not spans.asked():
+            return
+        try:
+            trace_id = spans.send(self._run)
+        except Exception as why:  # noqa: BLE001 (a trace is never worth a run)
+            print(f"no spans were sent: {type(why).__name__}: {why}", flush=True)
+            return
+        if trace_id is not None:
+            with suppress(OSError):
+                self._run.append("traced", trace_id=trace_id)
 
     def _end(self, state: Ending, sentence: str, details: str) -> None:
         self._run.finish_with_error(state, sentence, details)
@@ -111,15 +128,22 @@ class Supervisor:
         self._memory_before = gpu.memory_used_bytes(self._spec.device)
         self._run.append("leased", device=self._spec.device.lease)
         self._run.append("environment", environment=self._environment())
-        with gpu.Sampler(self._spec.device, self._run.path / "gpu.jsonl") as sampler:
+        with gpu.Sampler(self._spec.device, self._run.path / gpu.SAMPLES) as sampler:
             self._run.append("sampling", available=sampler.available, reason=sampler.reason)
             self._launches(soft)
-        self._run.append("analysing")
-        from dashboard.benchmark import results  # numpy is not needed, and not loaded, while measuring
+            from dashboard.benchmark import judging, results  # numpy is not loaded while the plan is measured
 
-        report = results.report(self._run)
+            earlier = self._earlier()
+            report = results.report(self._run)
+            suspects = judging.suspects(earlier, report) if report is not None and self._spec.recheck else []
+            if suspects:
+                self._again(suspects, soft)
+                report = results.report(self._run)
+        self._run.append("analysing")
         if report is None:
             raise Over("failed", *self._why_nothing_worked())
+        if (verdict := judging.judge(earlier, report)) is not None:
+            report["verdict"] = judging.as_json(verdict)
         self._run.finish_with_report(report)
         with suppress(OSError):
             self._run.append("ended", state="done")
@@ -137,6 +161,7 @@ class Supervisor:
             if self._cancelled():
                 raise self._stopped(" while it waited for the device")
             holder_card["since"] = time.time()
+            holder_card["until"] = time.time() + self._spec.expected_seconds
             if self._lease.try_acquire(holder_card):
                 return
             holder = self._lease.holder() or {}
@@ -146,6 +171,7 @@ class Supervisor:
                 self._run.append(
                     "queued",
                     position=standing[0] + 1,
+                    wait_seconds=self._lease.wait_seconds(),
                     holder={name: holder.get(name) for name in ("run_id", "owner", "since")},
                 )
             time.sleep(_ASK_QUEUE_EVERY_SECONDS)
@@ -179,11 +205,39 @@ class Supervisor:
                 longest = max(longest, time.monotonic() - began)
                 number += 1
 
-    def _one_launch(self, number: int, side: Side | None, soft: float) -> None:
-        """One launch, restarted without the cell that killed it as often as that helps."""
-        measured: list[str] = []
+    def _earlier(self) -> list[dict[str, Any]]:
+        """Reports of earlier runs of the same question in this data directory."""
+        from dashboard.benchmark.runs import Benchmarks
+
+        return Benchmarks(self._run.path.parent.parent).earlier(self._run.run_id)
+
+    def _again(self, suspects: list[str], soft: float) -> None:
+        """Measure cells that look changed once more, alone: as many launches as planned, while there is time."""
+        planned = [
+            " ".join(f"{name}={value}" for name, value in cell.items()) for cell in self._planned or []
+        ]
+        others = [key for key in planned if key not in suspects]
+        began = time.monotonic()
+        a_launch = len(suspects) * self._spec.profile.cell_seconds + _WORKER_START_SECONDS
+        launches = max(0, min(self._spec.profile.launches, int((soft - began) / a_launch)))
+        self._run.append("suspects", cells=suspects, launches=launches)
+        first = self._spec.profile.launches
+        for number in range(first, first + launches):
+            if time.monotonic() + _WORKER_START_SECONDS > soft:
+                return
+            self._one_launch(number, None, soft, leave_out=others)
+
+    def _one_launch(
+        self, number: int, side: Side | None, soft: float, leave_out: Sequence[str] | None = None
+    ) -> None:
+        """One launch, restarted without the cell that killed it as often as that helps.
+
+        Args:
+            leave_out: cells that are not measured, where suspects alone are measured again.
+        """
+        measured: list[str] = list(leave_out or ())
         limit = _memory_limit()
-        whose = {} if side is None else {"side": side.name}
+        whose: dict[str, Any] = {} if side is None else {"side": side.name}
         for attempt in range(_RESTARTS_PER_LAUNCH):
 
             def hear(event: dict[str, Any]) -> None:
@@ -209,6 +263,7 @@ class Supervisor:
                     "launch started",
                     launch=number,
                     **whose,
+                    **({} if leave_out is None else {"again": True}),
                     attempt=attempt,
                     process=asdict(worker.identity) if worker.identity else None,
                 )
@@ -318,7 +373,7 @@ def _as_slurm_job(run: RunDirectory) -> None:
             return
         spec = replace(spec, device=granted)
         run.replace_spec(spec)
-    ticket = lease.draw(Path(spec.lease_directory), spec.device.lease)
+    ticket = lease.draw(Path(spec.lease_directory), spec.device.lease, spec.expected_seconds)
     Supervisor(run, ticket).supervise()
 
 

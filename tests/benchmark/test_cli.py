@@ -5,13 +5,16 @@ import os
 import re
 import subprocess
 import sys
+import urllib.request
 import xml.etree.ElementTree as ET
 from html.parser import HTMLParser
 
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 from dashboard.benchmark import exports, report_html
 from dashboard.benchmark.comparison import compare
+from tests import services
 from tests.benchmark.conftest import FACTORIES, SHORT, Room
 
 TARGETS = ",".join(
@@ -62,7 +65,7 @@ def test_a_run_can_be_listed_shown_compared_and_reported(shared_room: Room, fini
     assert json.loads(same.stdout)["word"] == "inconclusive"  # one launch never proves anything
     alone = command(shared_room, "compare", finished)
     assert alone.returncode == 2
-    assert "earlier runs compare" in alone.stderr
+    assert "No earlier run compares" in alone.stderr
     page = shared_room.path / "report/page.html"
     assert command(shared_room, "report", finished, "--compare", finished, "-o", str(page)).returncode == 0
     text = page.read_text(encoding="utf-8")
@@ -113,13 +116,41 @@ def test_the_reference_layer_runs_to_a_right_result(room: Room):
     view = room.wait(room.start("reference-moe", SHORT))
     report = view.report
     assert report is not None, view.error
-    assert len(report["cells"]) == 6
+    assert len(report["cells"]) == 8
     for cell in report["cells"]:
         assert cell["status"] == "ok", cell["reason"]
         assert 0 < cell["error_relative"] < 1e-5
         assert cell["roofline"]["bound"] in ("compute", "memory", "launch")
         assert cell["roofline"]["share_of_floor"] > 0
     assert report["environment"]["torch"]
+
+
+@pytest.mark.services
+def test_a_batch_run_pushes_its_result_and_a_gateway_that_is_gone_is_said(room: Room):
+    target = f"{FACTORIES}:good"
+    with services.pushgateway(room.path / "gateway") as gateway:
+        done = command(room, "run", target, "--device", "cpu", "--json", "--push", gateway.url)
+        assert done.returncode == 0, done.stderr
+        summary = json.loads(done.stdout.splitlines()[-1])["summary"]
+        with urllib.request.urlopen(f"{gateway.url}/metrics", timeout=10) as answer:
+            text = answer.read().decode()
+    samples = {
+        sample.name: sample
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+        if sample.labels.get("benchmark") == target
+    }
+    latency = samples["benchmark_latency_seconds"]
+    assert latency.value == summary["p50_seconds"]
+    assert latency.labels["job"] == "moe-benchmark"
+    assert latency.labels["instance"]
+    assert samples["benchmark_throughput_samples_per_second"].value == summary["samples_per_second"]
+    assert samples["benchmark_last_run_timestamp_seconds"].value > 1.7e9
+    gone = command(room, "run", target, "--device", "cpu", "--push", gateway.url)
+    assert gone.returncode == 1
+    assert "could not be pushed" in gone.stderr
+    failed = command(room, "run", f"{FACTORIES}:raises", "--device", "cpu", "--push", gateway.url)
+    assert "nothing is pushed: the run is failed" in failed.stderr
 
 
 class _Page(HTMLParser):
