@@ -59,7 +59,7 @@ class Found:
 
     words: tuple[tuple[int, str], ...]  # the verdict after each generation
     happened: int | None  # became a fact of the log
-    named: int | None  # was said, and from then on at every generation
+    named: int | None  # was said by a verdict, and from then on at every generation
 
 
 def start(
@@ -104,7 +104,11 @@ def look(case: Case, runs_dir: Path) -> Found:
         )
     if case.word == "slow":
         slow = np.array(list(_slow(runs_dir / run_id, frame)))
-        return Found(words, _first_of_the_rest(slow), _first_of_the_rest(slow))
+        return Found(
+            words, _first_of_the_rest(slow), None
+        )  # named by an alert, which a Prometheus is asked for
+    if case.word == "improving":
+        return Found(words, None, None)
     return Found(
         words, _first_of_the_rest(_fact(case, frame)), _first_of_the_rest(np.array(said) == case.word)
     )
@@ -115,9 +119,7 @@ def _fact(case: Case, frame: pd.DataFrame) -> "np.ndarray[tuple[int], np.dtype[n
     population = frame[metrics.POPULATION.name].to_numpy()
     if case.word == "collapsed":
         return np.asarray(frame[metrics.DISTINCT.name].to_numpy() <= np.maximum(1, FEW_GENOMES * population))
-    if case.word == "diverged":
-        return np.asarray(frame[metrics.NONFINITE.name].to_numpy() >= population / 2)
-    return np.zeros(len(frame), bool)
+    return np.asarray(frame[metrics.NONFINITE.name].to_numpy() >= population / 2)
 
 
 def _shares(runs_dir: Path, run_id: str) -> "np.ndarray[tuple[int, int], np.dtype[np.float64]]":
@@ -207,8 +209,8 @@ def main() -> None:
                 what,
                 seed,
                 len(found.words),
-                found.happened or "never",
-                found.named or "never",
+                found.happened or "",
+                found.named or "",
                 late,
                 others,
             )

@@ -22,7 +22,7 @@ from tests.verdict.misbehaviours import CASES, Found, look, start
 from tests.verdict.recorded import lived
 
 HOUR = Window("now-1h", "now")
-NAMED_WITHIN = {"mutation-zero": COLLAPSED_FOR - 1, "nan": 0, "freeze-expert": 0, "slow": 0}  # generations
+NAMED_WITHIN = {"mutation-zero": COLLAPSED_FOR - 1, "nan": 0, "freeze-expert": 0}  # generations
 
 
 @dataclass
