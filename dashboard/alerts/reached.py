@@ -20,6 +20,7 @@ from dashboard.catalogue import evolution
 from dashboard.feed.query import quoted
 
 TOGETHER = 100  # episodes in one question
+LONGEST = 4000  # letters of label values in one question
 POINTS = 5000  # of one series; beyond it the step is wider than an evaluation
 _WHERE = ("job", "instance", "run_id")
 _SPECIAL = re.compile(r"([\\.+*?()|\[\]{}^$])")  # RE2's
@@ -148,10 +149,12 @@ def rule_of(episode: Episode, rules: Iterable[Rule]) -> Rule | None:
 
 def _among(episodes: Sequence[Episode], labels: Sequence[str]) -> str:
     """A matcher that holds for these episodes and few others, by the label that tells them apart best."""
-    if not labels:
+    every = {label: {one.labels[label] for one in episodes} for label in labels}
+    short = {label: values for label, values in every.items() if sum(map(len, values)) <= LONGEST}
+    if not short:
         return ""
-    best = max(labels, key=lambda label: len({one.labels[label] for one in episodes}))
-    values = "|".join(sorted({_SPECIAL.sub(r"\\\1", one.labels[best]) for one in episodes}))
+    best = max(short, key=lambda label: len(short[label]))
+    values = "|".join(sorted(_SPECIAL.sub(r"\\\1", value) for value in short[best]))
     return f",{best}=~{quoted(values)}"
 
 

@@ -8,13 +8,15 @@ from dashboard.alerts.entry import Entry
 from dashboard.alerts.markdown import escape
 from dashboard.catalogue.units import SECONDS
 
+LONGEST = 1000  # letters of one value
+
 
 def ticket(entry: Entry, *, now: float, dashboard_url: str) -> str:
     """A heading, the facts as a list, the labels as a table, and links to runbook and list."""
-    words = escape(entry.annotations.get("summary", ""))
+    words = _cell(entry.annotations.get("summary", ""))
     lines = [f"## {escape(entry.name)}" + (f": {words}" if words else ""), ""]
     if entry.annotations.get("description"):
-        lines += [escape(entry.annotations["description"]), ""]
+        lines += [_cell(entry.annotations["description"]), ""]
     lines.append(f"* State: **{entry.state}**" + (f" ({escape(entry.note)})" if entry.note else ""))
     if entry.since is not None:
         lines.append(f"* Condition true since {_time(entry.since)}, for {SECONDS.format(now - entry.since)}")
@@ -37,12 +39,18 @@ def ticket(entry: Entry, *, now: float, dashboard_url: str) -> str:
         links.append(f"[runbook\\_url]({_target(given)})")
     links.append(f"[Alerts]({base}/alerts)")
     lines += [f"* {' · '.join(links)}", "", "| label | value |", "|---|---|"]
-    lines += [f"| {escape(name)} | {escape(value)} |" for name, value in sorted(entry.labels.items())]
+    lines += [f"| {_cell(name)} | {_cell(value)} |" for name, value in sorted(entry.labels.items())]
     if entry.query:
         longest = max((len(run) for run in re.findall(r"`+", entry.query)), default=0)
         fence = "`" * max(3, longest + 1)
         lines += ["", f"{fence}promql", entry.query, fence]
     return "\n".join([*lines, "", f"Looked at {_time(now)}."])
+
+
+def _cell(text: str) -> str:
+    """Text from outside, as much of it as anybody reads."""
+    more = len(text) - LONGEST
+    return escape(text) if more <= 0 else f"{escape(text[:LONGEST])}… ({more:,} more letters)"
 
 
 def _is_web(url: str) -> bool:

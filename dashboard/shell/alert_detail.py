@@ -18,13 +18,15 @@ from dashboard.catalogue.units import SECONDS
 from dashboard.people import Refused
 from dashboard.shell import alert_trace, links, person
 from dashboard.shell.look import Look
-from dashboard.shell.text import clock, is_link, plain, visible
+from dashboard.shell.text import clock, is_link, plain, short, visible
 from dashboard.sources import Sources, current
 from dashboard.store import Author
 
 DURATIONS = {"30 minutes": 1800, "2 hours": 7200, "8 hours": 28_800, "1 day": 86_400, "3 days": 259_200}
 # What Alertmanager calls an alert that Prometheus calls firing.
 NOTIFIED = {"active": "firing", "suppressed": "firing", "unprocessed": "firing"}
+HANDY = 300  # letters of a label's value that may stand in an address or a matcher
+LONGEST = 5000  # letters of one annotation, expression or ticket on screen
 PREVIEWED = 10  # alerts a silence would mute, named one by one
 
 
@@ -59,15 +61,20 @@ def words(labels: Mapping[str, str]) -> str:
     return " ".join(f"{name}={value}" for name, value in sorted(labels.items()) if name != "alertname")
 
 
+def handy(labels: Mapping[str, str]) -> dict[str, str]:
+    """The labels whose values may stand in an address or a matcher; somebody's megabyte may not."""
+    return {name: value for name, value in labels.items() if len(value) <= HANDY}
+
+
 def _annotations(entry: Entry) -> None:
     for name, text in entry.annotations.items():
         st.caption(plain(name))
         if name != "summary" and is_link(text):
             st.link_button(plain(text), text, icon=":material/open_in_new:", type="tertiary")
         else:
-            st.text(visible(text))
+            st.text(short(text, LONGEST))
     if entry.query:
-        st.code(visible(entry.query), language="promql", wrap_lines=True)
+        st.code(short(entry.query, LONGEST), language="promql", wrap_lines=True)
 
 
 def _sources(entry: Entry) -> None:
@@ -163,9 +170,14 @@ def _silences(entry: Entry, known: AlertList, look: Look) -> None:
 
 
 def matchers_of(entry: Entry) -> tuple[Matcher, ...]:
-    """What fits this alert and as little else as may be: every label but the ones rules give to all their alerts."""
+    """What fits this alert and as little else as may be: every label but the ones rules give to all their alerts.
+
+    A value that is too long to be written in a field is left out, and the preview shows what that makes of it.
+    """
     own = {
-        name: value for name, value in entry.labels.items() if name not in ("severity", "component", "job")
+        name: value
+        for name, value in handy(entry.labels).items()
+        if name not in ("severity", "component", "job")
     }
     return tuple(Matcher(name, value) for name, value in sorted({"alertname": entry.name, **own}.items()))
 
@@ -179,7 +191,9 @@ def _preview(text: str, known: AlertList) -> None:
     if not text.strip():
         st.warning("Without a matcher a silence would mute everything: Alertmanager refuses it.")
     elif muted:
-        names = "; ".join(f"{entry.name} ({words(entry.labels)})" for entry in muted[:PREVIEWED])
+        names = "; ".join(
+            f"{short(entry.name, 100)} ({short(words(entry.labels), 300)})" for entry in muted[:PREVIEWED]
+        )
         more = f" and {len(muted) - PREVIEWED} more" if len(muted) > PREVIEWED else ""
         st.caption(plain(f"would mute {len(muted)} of {len(known.entries)} alerts now: {names}{more}"))
     else:
@@ -189,7 +203,7 @@ def _preview(text: str, known: AlertList) -> None:
 def _silence(silence: Silence, place: str, look: Look) -> None:
     left = SECONDS.format(float(max(0, round(silence.ends_at - look.now))))
     st.caption(plain(f"silenced by {silence.created_by or 'somebody'} for another {left}: {silence.comment}"))
-    st.code(visible(written(silence.matchers)), language=None, wrap_lines=True)
+    st.code(short(written(silence.matchers), LONGEST), language=None, wrap_lines=True)
     if not person.allowed(look.sources):
         return
     with st.container(horizontal=True):

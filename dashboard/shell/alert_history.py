@@ -13,7 +13,7 @@ from dashboard.shell import address, alert_filter, charts, states, take
 from dashboard.shell import alert_detail as detail
 from dashboard.shell import alert_table as tables
 from dashboard.shell.look import Look
-from dashboard.shell.text import clock, plain, visible
+from dashboard.shell.text import clock, plain, short
 
 A_PAGE = 50
 AROUND_SECONDS = 600.0  # read before and after a moment: enough to see the evaluations on both sides of it
@@ -54,12 +54,12 @@ def then(look: Look) -> None:
 def _as_it_was(episode: Episode, moment: float, look: Look) -> dict[str, str]:
     fired = episode.fired_at is not None and episode.fired_at <= moment
     return {
-        "alert": visible(episode.name),
+        "alert": short(episode.name),
         "state": "firing" if fired else "pending",
-        "severity": visible(episode.labels.get("severity", "")),
+        "severity": short(episode.labels.get("severity", "")),
         "condition true": clock(episode.since, look.view.zone),
         "by then for": SECONDS.format(float(round(moment - episode.since))),
-        "labels": visible(detail.words(episode.labels)),
+        "labels": short(detail.words(episode.labels)),
     }
 
 

@@ -14,7 +14,7 @@ from dashboard.alerts.reached import Key, Reached, Reaches, key
 from dashboard.catalogue.units import NUMBER, SECONDS
 from dashboard.shell import alert_detail as detail
 from dashboard.shell.look import Look
-from dashboard.shell.text import clock, visible
+from dashboard.shell.text import clock, short
 from dashboard.sources import Sources
 from dashboard.store import Acknowledgement, Note
 
@@ -100,8 +100,8 @@ def row(episode: Episode, people: Said, reaches: Reaches, look: Look) -> dict[st
     )
     what = reaches.by_episode.get(key(episode), Reached())
     return {
-        "alert": visible(episode.name),
-        "severity": visible(episode.labels.get("severity", "")),
+        "alert": short(episode.name),
+        "severity": short(episode.labels.get("severity", "")),
         "condition true": clock(episode.since, zone),
         "fired": fired,
         "ended": "goes on" if episode.ended_at is None else clock(episode.ended_at, zone),
@@ -112,11 +112,9 @@ def row(episode: Episode, people: Said, reaches: Reaches, look: Look) -> dict[st
         "worst value": "" if what.worst is None else NUMBER.format(what.worst),
         "flaps": episode.flaps,
         "generations": generations(what),
-        "who had it": visible("; ".join(people.owners.get(key(episode), ()))),
-        "notes": visible(
-            "; ".join(f"{note.who}: {note.text}" for note in people.notes.get(key(episode), ()))
-        ),
-        "labels": visible(detail.words(episode.labels)),
+        "who had it": short("; ".join(people.owners.get(key(episode), ()))),
+        "notes": short("; ".join(f"{note.who}: {note.text}" for note in people.notes.get(key(episode), ()))),
+        "labels": short(detail.words(episode.labels)),
     }
 
 

@@ -16,7 +16,7 @@ from dashboard.catalogue.units import NUMBER
 from dashboard.shell import address, alert_filter, links, runbooks, states
 from dashboard.shell import alert_detail as detail
 from dashboard.shell.look import Look
-from dashboard.shell.text import ago, clock, plain, visible
+from dashboard.shell.text import ago, clock, plain, short
 
 A_PAGE = 20  # cards; the table below holds all
 # Severity and state -> (Streamlit colour, icon); the word always stands beside them.
@@ -113,13 +113,13 @@ def table(entries: Sequence[Entry], look: Look) -> pd.DataFrame:
         [
             {
                 "state": entry.state,
-                "severity": visible(entry.severity),
-                "alert": visible(entry.name),
+                "severity": short(entry.severity),
+                "alert": short(entry.name),
                 "since": clock(entry.since or entry.fired_at, look.view.zone),
                 "value": "" if entry.value is None else NUMBER.format(entry.value),
-                "who has it": visible(entry.acknowledgement.who) if entry.acknowledgement else "",
-                "summary": visible(entry.annotations.get("summary", "")),
-                "labels": visible(detail.words(entry.labels)),
+                "who has it": short(entry.acknowledgement.who) if entry.acknowledgement else "",
+                "summary": short(entry.annotations.get("summary", "")),
+                "labels": short(detail.words(entry.labels)),
             }
             for entry in entries
         ]
@@ -147,7 +147,7 @@ def _card(entry: Entry, known: AlertList, look: Look) -> None:
         with st.container(horizontal=True, vertical_alignment="center"):
             _badge(entry.state, SIGNS)
             _badge(entry.severity or "no severity", SEVERITIES)
-            st.markdown(f"**{plain(entry.name)}**", width="content")
+            st.markdown(f"**{plain(entry.name, 200)}**", width="content")
             since = entry.since or entry.fired_at
             facts = [f"since {clock(since, look.view.zone)}, {ago(since, look.now)}"]
             if entry.value is not None:
@@ -157,7 +157,7 @@ def _card(entry: Entry, known: AlertList, look: Look) -> None:
                 "runbooks",
                 "Runbook",
                 icon=":material/menu_book:",
-                **runbooks.address_of(entry.name, entry.labels),
+                **runbooks.address_of(entry.name, detail.handy(entry.labels)),
             )
         summary = (
             entry.annotations.get("summary")
@@ -200,7 +200,7 @@ def _narrowed(key: str, labels: Sequence[tuple[str, str]]) -> None:
     """Add the chosen label to the filter; words cannot stand beside matchers and make way for it."""
     chosen = st.session_state[key]
     st.session_state[key] = None
-    if chosen is None:
+    if chosen is None or not detail.handy(dict([labels[chosen]])):
         return
     try:
         before = parse(address.held("q"))

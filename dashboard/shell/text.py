@@ -23,11 +23,17 @@ def visible(text: object) -> str:
     return _INVISIBLE.sub(lambda mark: f"\\u{ord(mark.group()):04x}", str(text))
 
 
+def short(text: object, most: int = 500) -> str:
+    """Outside text as `visible` shows it, at most so many letters and how many more there are: for what may be huge."""
+    words = str(text)
+    more = len(words) - most
+    return visible(words) if more <= 0 else f"{visible(words[:most])}… ({more:,} more letters)"
+
+
 def plain(text: object, most: int = 2000) -> str:
     """Outside text for use inside Markdown, shown letter for letter; control and direction marks as visible escapes."""
-    words = visible(text)
-    if len(words) > most:
-        words = words[:most] + "…"
+    words = str(text)
+    words = visible(words[:most]) + "…" if len(words) > most else visible(words)
     return _MARKDOWN.sub(r"\\\1", _REPLACED.sub("\u2060", words)).replace("\n", " ")
 
 
