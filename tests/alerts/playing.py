@@ -11,7 +11,7 @@ from pathlib import Path
 import yaml
 
 from tests import services
-from tests.alerts.cases import Case
+from tests.alerts.story import Case
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from dashboard.catalogue.objective import Objective
 from dashboard.export.rules import rules
 from dashboard.settings import Settings
 from tests.alerts import playing
-from tests.alerts.cases import ROUTER, Case, histogram
+from tests.alerts.story import ROUTER, Case, histogram
 
 BURN, LATE = "InferenceLatencySLOBurn", "HighInferenceLatency"
 

@@ -13,7 +13,8 @@ from dashboard.catalogue.spec import Alert
 from dashboard.export.rules import rules, runbook_url
 from dashboard.settings import Settings
 from tests.alerts import playing
-from tests.alerts.cases import CASES, Case
+from tests.alerts.cases import CASES
+from tests.alerts.story import Case
 
 SETTINGS = Settings()
 BY_NAME: dict[str, list[Alert]] = defaultdict(list)
