@@ -6,6 +6,7 @@ from collections import OrderedDict
 from dataclasses import dataclass, field, replace
 
 import numpy as np
+import pandas as pd
 
 from collectors.prometheus import RawSeries
 from collectors.runs import Generations, RunsDirectory
@@ -16,6 +17,7 @@ from dashboard.feed.runs import Run
 from dashboard.feed.scrapes import Scrapes
 from dashboard.feed.source import Source
 
+_MOST_FRAMES = 32  # frames handed out again while no number changed
 _MOST_WHOLE = 64  # runs whose whole log is kept as a table
 _MOST_BYTES = 128 << 20  # raw samples kept of all runs; what was not looked at for longest goes first
 
@@ -30,6 +32,7 @@ class Evolutions:
         self._settle_seconds = settle_seconds
         self._guard = threading.Lock()
         self._kept: OrderedDict[str, _Samples] = OrderedDict()
+        self._frames: OrderedDict[tuple[str, int], pd.DataFrame] = OrderedDict()
         self._whole: OrderedDict[str, tuple[Generations, float | None, axis.Evolution]] = OrderedDict()
 
     def whole(self, run: Run) -> axis.Evolution:
@@ -78,6 +81,7 @@ class Evolutions:
             except Unavailable as why:
                 unavailable.append(why)
         frame, segments, disagreements = axis.joined(seen, log, run.started_at)
+        frame = self._same((run.run_id, round(end - start)), frame)
         said = axis.coverage(
             frame,
             len(seen) if axis.GENERATION in seen else 0,
@@ -87,6 +91,19 @@ class Evolutions:
         if disagreements:
             said += f" Log and Prometheus disagree on {disagreements} of them."
         return axis.Evolution(run, frame, segments, said, disagreements, tuple(unavailable), looked_at, asked)
+
+    def _same(self, place: tuple[str, int], frame: pd.DataFrame) -> pd.DataFrame:
+        """The frame handed out before, as long as no number changed: what was drawn from one object is drawn once."""
+        with self._guard:
+            before = self._frames.get(place)
+        if before is not None and before.equals(frame):
+            return before
+        with self._guard:
+            self._frames[place] = frame
+            self._frames.move_to_end(place)
+            while len(self._frames) > _MOST_FRAMES:
+                self._frames.popitem(last=False)
+        return frame
 
     def _scraped(
         self, run: Run, start: float, end: float

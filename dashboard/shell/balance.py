@@ -1,6 +1,5 @@
 """Imbalance on one cursor with what it may cost: measures of a layer, the routing's own numbers, latency and fitness."""
 
-import warnings
 from dataclasses import replace
 
 import numpy as np
@@ -66,14 +65,16 @@ def balance(look: Look) -> None:
         return
     measure, latency = balances(loads)[layer], _latency(look)
 
-    def join() -> Evolution:
+    def join() -> pd.DataFrame:
         try:
             specialization = look.sources.feed.beside(loads, layer, experts.SPECIALIZATION, look.view.window)
         except Unavailable:  # the loads' own banner says it
             specialization = None
         return joined(run, loads, measure, specialization, latency)
 
-    charts.stack(BALANCE, look, kept(("balance", layer), (loads, run, latency), join))
+    sources = (loads, run.frame, latency.frame if latency is not None else None)
+    asked = (*run.asked, *loads.asked, *(latency.asked if latency is not None else ()))
+    charts.stack(BALANCE, look, replace(run, frame=kept(("balance", layer), sources, join), asked=asked))
 
 
 def _latency(look: Look) -> Answer | None:
@@ -86,13 +87,13 @@ def _latency(look: Look) -> Answer | None:
     return look.sources.feed.panels([panel], look.view.window)[panel.key]
 
 
-def joined(run: Evolution, loads: ExpertLoads, measure: Balance, specialization: Floats | None, latency: Answer | None) -> Evolution:  # fmt: skip
+def joined(run: Evolution, loads: ExpertLoads, measure: Balance, specialization: Floats | None, latency: Answer | None) -> pd.DataFrame:  # fmt: skip
     """The run's curves with the layer's balance beside them, point by point of the same generation (or the nearest time)."""
     columns = {EFFECTIVE.name: measure.effective, DEAD.name: measure.dead, CV.name: measure.cv, VIOLATION.name: measure.violation}  # fmt: skip
     if specialization is not None:
-        with warnings.catch_warnings():  # a point where no expert has a score is NaN, which is right
-            warnings.simplefilter("ignore", RuntimeWarning)
-            found = np.nanquantile(specialization, (1.0, 0.5, 0.0), axis=0)
+        known = np.isfinite(specialization).any(axis=0)
+        found = np.full((3, known.size), np.nan)
+        found[:, known] = np.nanquantile(specialization[:, known], (1.0, 0.5, 0.0), axis=0)
         columns |= {metric.name: values for metric, values in zip(SPECIALIZED, found, strict=True)}
     side = pd.DataFrame(columns).assign(generation=loads.generations, time=loads.times)
     frame = run.frame
@@ -114,7 +115,7 @@ def joined(run: Evolution, loads: ExpertLoads, measure: Balance, specialization:
         frame = pd.merge_asof(side, frame.sort_values("time"), on="time", direction="nearest")
     if latency is not None and not latency.empty:
         frame = frame.assign(**{LATENCY.name: _at(latency, frame["time"].to_numpy(np.float64))})
-    return replace(run, frame=frame, asked=(*run.asked, *loads.asked, *(latency.asked if latency else ())))
+    return frame
 
 
 def _at(answer: Answer, times: Floats) -> Floats:

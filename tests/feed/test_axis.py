@@ -274,3 +274,15 @@ def test_parts_in_the_log_fill_what_prometheus_missed(tmp_path):
     assert frame["evolution_phase_duration_seconds{selection}"].tolist() == [0.1, 0.2, 0.3]
     assert frame["source"].tolist() == ["log", "prometheus", "log"]
     assert disagreements == 0
+
+
+def test_a_frame_in_which_nothing_changed_is_the_same_object(alpha_folder, feed_at, clock):
+    """Figures are kept by the frame they were drawn from: an equal copy would be drawn anew at every refresh."""
+    feed = feed_at(None, RunsDirectory(alpha_folder))
+    before = feed.evolution("alpha", ALL).frame
+    clock.now += 6
+    assert feed.evolution("alpha", ALL).frame is before
+    with (alpha_folder / "alpha" / "generations.jsonl").open("a") as log:
+        log.write(history.line("alpha", 9999, history.FINISHED + 1))
+    clock.now += 6
+    assert len(feed.evolution("alpha", ALL).frame) == len(before) + 1
