@@ -99,9 +99,7 @@ def stack(item: Stack, look: Look, evolution: Evolution | None = None) -> None:
         if not known:
             for why in evolution.unavailable if frame.empty else ():
                 states.unavailable(why)
-            states.empty(
-                " ".join(row.empty for row in item.rows) or "Nothing of this was reported in this window."
-            )
+            states.empty(_nothing(item))
             return
         options, revision = look.view.options, f"{item.key}|{evolution.run.run_id if evolution.run else ''}"
         metrics = evolution_figure.columns(known, frame)
@@ -124,6 +122,14 @@ def stack(item: Stack, look: Look, evolution: Evolution | None = None) -> None:
         with st.container(horizontal=True, vertical_alignment="center"):
             st.caption(plain(_about(item, known, evolution)), width="stretch")
             take.away(item.key, lambda: _table(frame, metrics), evolution.asked, look)
+
+
+def _nothing(item: Stack) -> str:
+    """An empty stack in one sentence."""
+    if len(item.rows) == 1:
+        return item.rows[0].empty or "Nothing of this was reported in this window."
+    titles = ", ".join(row.title.lower() for row in item.rows)
+    return f"Nothing was reported in this window of: {titles}."
 
 
 def _zoom(revision: str) -> tuple[int, int] | None:

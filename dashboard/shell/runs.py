@@ -36,6 +36,7 @@ VERDICTS: dict[Word, tuple[Colour, str]] = {
     "unknown": ("gray", ":material/help:"),
 }
 CARDS = 6
+MARGIN_SECONDS = 60.0  # around a whole run
 
 
 def picker(chosen: view.View) -> None:
@@ -77,7 +78,31 @@ def state(look: Look) -> None:
         badge(run)
         st.markdown(f"**{plain(run.name)}**", width="content")
         st.caption(plain(" · ".join(_facts(run, look))), width="content")
+        _whole(run, look)
     verdict(look)
+
+
+def _whole(run: Run, look: Look) -> None:
+    """A run that began before the window: the way to all of it."""
+    start, end = look.view.window.bounds(look.now)
+    over = None if run.active else (run.ended_at if run.ended_at is not None else run.last_seen)
+    began = run.started_at
+    if (
+        began is None
+        or "log" not in run.sources
+        or (began >= start and (over is None or over <= end + MARGIN_SECONDS))
+    ):
+        return
+    if st.button(
+        "Whole run",
+        key="whole-run",
+        icon=":material/fit_width:",
+        type="tertiary",
+        help="Look at all of this run, from its start.",
+    ):
+        last = "now" if over is None else f"{(over + MARGIN_SECONDS) * 1000:.0f}"
+        view.choose(from_=f"{(began - MARGIN_SECONDS) * 1000:.0f}", to=last)
+        st.rerun()
 
 
 def verdict(look: Look) -> None:

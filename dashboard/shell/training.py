@@ -24,7 +24,7 @@ def model(look: Look) -> None:
         if metric.name in frame and frame[metric.name].notna().any():
             known.append((label, unit.format(float(frame[metric.name].dropna().iloc[-1])), metric.help))
         else:
-            silent.append(label.lower())
+            silent.append(label if label[1].isupper() else label.lower())
     if known:
         with st.container(horizontal=True, gap="large"):
             for label, value, about in known:

@@ -209,7 +209,7 @@ def test_the_pages_show_what_a_search_has_and_draw_nothing_empty(open_page, ende
     assert not app.exception
     for page, says in (
         ("experts", "does not report what its experts carry"),
-        ("training", "does not report a training loss"),
+        ("training", "Nothing was reported in this window of: training loss"),
     ):
         other = open_page(page, runs_dir=ended[name])
         assert says in words(other)

@@ -117,6 +117,16 @@ def test_a_run_of_long_ago_is_compared_whole_whatever_the_window(open_page, two_
     assert points(figures(app)["overlay"]) > 0
 
 
+def test_a_run_that_lies_outside_the_window_can_be_seen_whole(open_page, tmp_path):
+    app = open_page("evolution", runs_dir=directory(tmp_path, "healthy"), query={"from": "now-5m"})
+    assert "curves-evolution" not in figures(app)
+    assert "Nothing was reported in this window of: fitness" in words(app)
+    app.button(key="whole-run").click().run()
+    assert "The log holds all 150 generations" in words(app)
+    assert app.query_params["from"][0].isdecimal()
+    assert "whole-run" not in [button.key for button in app.button]
+
+
 def test_a_run_that_is_not_known_is_said_and_nothing_else_is_shown_in_its_place(open_page, two_runs):
     app = open_page("evolution", runs_dir=two_runs, query=WEEKS | {"run": "no-such-run"})
     assert "The run no-such-run is not known in this window." in words(app)

@@ -26,7 +26,7 @@ def test_what_is_not_exported_is_said_once_and_not_drawn(open_page, tmp_path):
     )
     app = open_page("training", runs_dir=runs, query=WEEKS)
     assert words(app).count("does not report: training accuracy, learning rate.") == 1
-    assert "does not report: flops per forward pass." in words(app)
+    assert "does not report: FLOPs per forward pass." in words(app)
     titles = [note["text"] for note in figures(app)["curves-training"]["figure"]["layout"]["annotations"]]
     assert "<b>Training accuracy</b>" not in titles
 
@@ -38,3 +38,27 @@ def test_a_run_whose_loss_stopped_being_a_number_is_called_diverged(open_page, t
     assert json.loads(record.read_text())["state"] == "finished"
     assert "diverged" in words(app)
     assert "24 of 24 individuals have no finite fitness, since generation 2." in words(app)
+
+
+def test_a_run_that_trains_nothing_is_told_in_two_sentences_and_no_empty_panel_is_drawn(open_page, tmp_path):
+    runs = directory(tmp_path, "healthy")
+    [log] = runs.glob("*/generations.jsonl")
+    lines = [json.loads(line) for line in log.read_text().splitlines()]
+    kept = [{k: v for k, v in line.items() if not k.startswith(("training_", "model_"))} for line in lines]
+    log.write_text("".join(json.dumps(line) + "\n" for line in kept))
+    app = open_page("training", runs_dir=runs, query=WEEKS)
+    assert (
+        "Nothing was reported in this window of: training loss, training accuracy, learning rate, epoch."
+        in words(app)
+    )
+    assert "does not report: parameters, FLOPs per forward pass, size." in words(app)
+    assert figures(app) == {}
+
+
+def test_the_axis_the_smoothing_and_the_logarithm_are_those_of_evolution(open_page, tmp_path):
+    runs = directory(tmp_path, "healthy")
+    app = open_page("training", runs_dir=runs, query=WEEKS | {"axis": "time", "smooth": "10", "log": "1"})
+    document = figures(app)["curves-training"]["figure"]
+    assert document["layout"]["xaxis"]["type"] == "date"
+    assert document["layout"]["yaxis"]["type"] == "log"
+    assert "loss, smoothed" in {trace.get("name") for trace in document["data"]}
