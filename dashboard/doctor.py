@@ -98,11 +98,10 @@ def examine(settings: Settings, *, rules_file: Path | None = None) -> Report:
     metrics: tuple[Availability, ...] = ()
     if reachable:
         metrics = sources.feed.availability()
-    rules, origin = given or (), str(rules_file)
     if given is None:
-        rules, origin = _rules(sources, reachable=reachable)
-    known = _known(sources, reachable=reachable)
-    verdicts = rule_doctor.examine(rules, known)
+        verdicts, origin = examine_rules(sources, reachable=reachable)
+    else:
+        verdicts, origin = rule_doctor.examine(given, _known(sources, reachable=reachable)), str(rules_file)
     return Report(
         configuration=tuple(_configuration(settings)),
         sources=tuple(lines),
@@ -111,6 +110,12 @@ def examine(settings: Settings, *, rules_file: Path | None = None) -> Report:
         rules=verdicts,
         runbooks=tuple(_runbooks(settings)),
     )
+
+
+def examine_rules(sources: Sources, *, reachable: bool = True) -> tuple[tuple[rule_doctor.Verdict, ...], str]:
+    """A verdict on each rule that Prometheus has loaded, else on each of ours; and where they are from, in words."""
+    rules, origin = _rules(sources, reachable=reachable)
+    return rule_doctor.examine(rules, _known(sources, reachable=reachable)), origin
 
 
 def _configuration(settings: Settings) -> list[tuple[str, str, str]]:

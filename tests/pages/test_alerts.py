@@ -1,5 +1,6 @@
 """The Alerts page: what fires, who has it, and never "no alerts" while nobody can tell."""
 
+import re
 import time
 
 import pytest
@@ -220,3 +221,23 @@ def test_an_acknowledgement_belongs_to_the_newest_episode_that_had_begun():
     taken = [Acknowledgement(fingerprint="f", alert="A", who=who, comment="", at=at, ended_at=None, ended_by=None) for who, at in (("Ada", 105.0), ("Grace", 120.0))]  # fmt: skip
     assert owners_of([newest, oldest], taken) == {("f", 100.0): ["Ada"], ("f", 110.0): ["Grace"]}
     assert owners_of([oldest], taken[:1]) == {("f", 100.0): ["Ada"]}
+
+
+def test_the_rules_that_are_loaded_have_verdicts_with_a_reason_and_a_fix(open_page, router):
+    app = open_page("alerts", prometheus_url=router.url)
+    assert "something was found" not in words(app)
+    app.session_state["rule-verdicts"] = True
+    app.run()
+    table = app.dataframe[-1].value
+    found = set(zip(table["rule"], table["verdict"], strict=True))
+    assert ("LowPopulationDiversity", "cannot work") in found  # its runbook_url is no link
+    assert any("javascript:alert" in reason for reason in table["reason"])
+    assert all(table["fix"])
+    assert re.search(r"\d+ rules \(loaded in http", words(app))
+
+
+def test_without_prometheus_the_verdicts_are_on_our_own_rules_and_find_nothing(open_page):
+    app = open_page("alerts")
+    app.session_state["rule-verdicts"] = True
+    app.run()
+    assert "(the catalogue): nothing was found in any of them" in words(app)
