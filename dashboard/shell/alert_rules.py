@@ -57,4 +57,5 @@ def table(found: Sequence[Verdict]) -> pd.DataFrame:
         for verdict in found
         for symptom in verdict.symptoms
     ]
-    return pd.DataFrame(sorted(rows, key=lambda row: row["verdict"]))
+    rows.sort(key=lambda row: row["verdict"])
+    return pd.DataFrame(rows)
