@@ -198,13 +198,18 @@ def used(process: psutil.Process) -> float:
     return sum(process.cpu_times()[:2])
 
 
+def run(count: int) -> None:
+    """Measure with so many alerts and print."""
+    with tempfile.TemporaryDirectory(prefix="bench-alerts-") as directory:
+        for row in report(Path(directory), count):
+            print(row, flush=True)
+
+
 def main() -> None:
-    """Measure and print."""
+    """The command line."""
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.alerts", description=__doc__)
     parser.add_argument("count", type=int, nargs="?", default=10_000)
-    with tempfile.TemporaryDirectory(prefix="bench-alerts-") as directory:
-        for row in report(Path(directory), parser.parse_args().count):
-            print(row, flush=True)
+    run(parser.parse_args().count)
 
 
 if __name__ == "__main__":
