@@ -6,7 +6,9 @@ the caller hands the earlier one in and one second caller never shortens the fir
 
 import contextlib
 import errno
+import ipaddress
 import os
+import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -94,6 +96,25 @@ def read(since: CpuTimes | None = None, psutil: Any = psutil) -> Host:
         disks=_disks(psutil),
         process_resident_bytes=_resident(psutil),
     )
+
+
+def is_this(address: str, *, loopback: bool) -> bool:
+    """Whether host:port names this machine for certain: by its own name, or by loopback.
+
+    Args:
+        address: as in an `instance` label; what it means depends on who wrote it.
+        loopback: whether whoever wrote it runs on this machine, so that its loopback is ours.
+    """
+    host = address.rpartition(":")[0].strip("[]") or address
+    own = socket.gethostname()
+    if host in {own, own.partition(".")[0]}:
+        return True
+    if host == "localhost":
+        return loopback
+    try:
+        return loopback and ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def _cpu_times(psutil: Any) -> CpuTimes:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from collectors import host as host_collector
 from collectors import nvml as gpu_collector
+from collectors.gpuwatch import Errors, Gone, GpuWatch
 from collectors.host import CpuTimes, Host
 from collectors.nvml import CLOCK_REASONS, Gpu
 from collectors.unavailable import Unavailable
@@ -41,6 +42,8 @@ class Look:
     host: Host | Unavailable
     gpus: tuple[Gpu, ...] | Unavailable
     xids: tuple[Xid, ...] | Unavailable
+    errors: tuple[Errors, ...] = ()  # uncorrected memory errors, with when they came
+    gone: tuple[Gone, ...] = ()  # GPUs that an earlier look saw well
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +87,7 @@ class Sampler:
         self._read_gpus = read_gpus
         self._read_xids = read_xids if read_xids is not None else XidWatch().look
         self._clock = clock
+        self._gpu_watch = GpuWatch()
         self._history = _Ring(int(keep_seconds / interval_seconds))
         self._cpu_times: CpuTimes | None = None
         self._latest: Look | None = None
@@ -144,7 +148,8 @@ class Sampler:
         xids: tuple[Xid, ...] | Unavailable = (
             gpus if isinstance(gpus, Unavailable) else self._ask("xid", lambda: tuple(self._read_xids()))
         )
-        look = Look(now, host, gpus, xids)
+        self._gpu_watch.look(() if isinstance(gpus, Unavailable) else gpus, now)
+        look = Look(now, host, gpus, xids, self._gpu_watch.errors, self._gpu_watch.gone)
         with self._lock:
             self._history.add(
                 now,

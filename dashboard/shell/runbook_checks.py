@@ -33,7 +33,7 @@ from dashboard.runbooks import (
     fill_promql,
 )
 from dashboard.runbooks.questions import Tail
-from dashboard.shell import charts, logs
+from dashboard.shell import charts, instances, logs
 from dashboard.shell.figure import drawn
 from dashboard.shell.look import Look
 from dashboard.shell.text import ago, clock, plain, visible
@@ -173,6 +173,7 @@ def _origins(look: Look) -> Origins:
         benchmarks=sources.benchmarks,
         log=log,
         uuids=uuids,
+        is_here=lambda instance: instances.is_here(instance, sources.settings.prometheus_url),
         processes=nvml.processes,
         now=look.now,
     )
@@ -229,15 +230,23 @@ def _asked_what(item: Asked) -> None:
 
 
 def _parts(item: Asked) -> None:
+    """What each of several series says, the worst first; those that are fine are counted where any is not."""
     parts = item.verdict.parts if len(item.verdict.parts) > 1 else ()
-    for part in parts[:MOST_PARTS]:
+    wrong = [part for part in parts if part.level != "ok"]
+    named = (wrong or parts)[:MOST_PARTS]
+    for part in named:
         st.caption(
             plain(
                 f"{LEVELS[part.level][0]}: {series(part.labels)} = {item.check.unit.format(part.value)}. {part.words}"
             )
         )
-    if len(parts) > MOST_PARTS:
-        st.caption(f"and {len(parts) - MOST_PARTS} more series")
+    if len(parts) > len(named):
+        left = len(parts) - len(named)
+        st.caption(
+            f"and {left} more, all of them ok"
+            if len(wrong) <= MOST_PARTS and wrong
+            else f"and {left} more series"
+        )
 
 
 def _frame(item: Asked) -> pd.DataFrame | None:

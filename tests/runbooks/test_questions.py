@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from collectors import nvml
+from collectors.host import is_this
 from collectors.logs import tail
 from collectors.unavailable import Unavailable
 from collectors.xid import XidWatch
@@ -48,7 +49,8 @@ def origins(
     processes: Callable[[str], Sequence[nvml.GpuProcess]] = lambda _: (),
     now: float = NOW,
 ) -> Origins:
-    return Origins(sampler or Sampler(), Benchmarks(tuple(known)), logs, uuids, processes, now)  # type: ignore[arg-type]
+    here = partial(is_this, loopback=True)
+    return Origins(sampler or Sampler(), Benchmarks(tuple(known)), logs, uuids, here, processes, now)  # type: ignore[arg-type]
 
 
 def ask(source: str, text: str, at: Origins, **labels: str) -> Found:
@@ -138,7 +140,7 @@ def test_one_silent_gpu_does_not_silence_the_others(board: Driver, looked):
 def test_reasons_processes_and_xids_are_counted_and_named(board: Driver, looked):
     import os
 
-    board.gpu(0, reasons=0x1 | 0x20, compute=f"{os.getpid()}:1073741824,999999:5368709120", graphics="")
+    board.gpu(0, reasons=0x1 | 0x4 | 0x20, compute=f"{os.getpid()}:1073741824,999999:5368709120", graphics="")
     looked()
     board.set(events="0:79,0:79")
     at = looked()

@@ -4,8 +4,6 @@ An alert speaks of a GPU of some machine, and NVML sees this one alone: the GPU 
 elsewhere is "could not tell", never the wrong GPU's number.
 """
 
-import ipaddress
-import socket
 from collections.abc import Callable, Mapping
 
 from collectors.nvml import Gpu
@@ -25,7 +23,8 @@ _WHICH: Mapping[str, Parameter] = {
     "gpu": Parameter("index of the GPU; empty: every GPU of this machine"),
     "instance": Parameter("the alert's instance, to know whether its GPU is one of this machine's"),
 }
-_NOT_HELD = {"gpu_idle"}  # a reason for low clocks that holds nothing back
+# What GPUThrottled fires for: a power cap, idle clocks and clocks that somebody set are as they should be.
+_HARMFUL = {"hw_slowdown", "sw_thermal", "hw_thermal", "hw_power_brake"}
 
 Given = Mapping[str, str]
 Lines = Callable[[Origins, Gpu], Trace]
@@ -54,7 +53,7 @@ def _chosen(origins: Origins, given: Given) -> tuple[Look, list[Gpu]]:
         known = origins.uuids(instance, index)
         if known:
             found = [gpu for gpu in seen.gpus if gpu.uuid in known]
-        elif not _is_this_machine(instance):
+        elif not origins.is_here(instance):
             raise Unavailable(
                 f"Nobody says whether {instance} is this machine (it exports no gpu_info), and NVML sees this one alone.",
                 kind="elsewhere",
@@ -70,17 +69,6 @@ def _chosen(origins: Origins, given: Given) -> tuple[Look, list[Gpu]]:
             kind="elsewhere",
         )
     return seen, found
-
-
-def _is_this_machine(instance: str) -> bool:
-    """Whether host:port names this machine for certain: loopback, or its own name."""
-    host = instance.rpartition(":")[0].strip("[]") or instance
-    if host in {"localhost", socket.gethostname(), socket.gethostname().partition(".")[0]}:
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def _value(name: str, unit: Unit, about: str, field: str, of: Callable[[Gpu], float | None], lines: Lines) -> Question:  # fmt: skip
@@ -139,9 +127,9 @@ def _power_ratio(gpu: Gpu) -> float | None:
 
 
 def _held(origins: Origins, given: Given) -> Found:
-    """How many reasons hold each GPU's clocks down, and which."""
+    """How many harmful reasons hold each GPU's clocks down, and which."""
     seen, gpus = _chosen(origins, given)
-    told = {gpu.gpu_id: set(gpu.clock_reasons) - _NOT_HELD for gpu in gpus if gpu.clock_reasons is not None}
+    told = {gpu.gpu_id: _HARMFUL & set(gpu.clock_reasons) for gpu in gpus if gpu.clock_reasons is not None}
     if not told:
         raise Unavailable("Not available: the driver does not say what holds its clocks.", kind="not-available")  # fmt: skip
     words = "; ".join(f"GPU {gpu_id}: {', '.join(sorted(reasons))}" for gpu_id, reasons in told.items() if reasons)  # fmt: skip
@@ -205,7 +193,7 @@ QUESTIONS = (
     _value("sm-clock-hertz", HERTZ, "clock of the GPU's processors now", "sm_clock_hertz", lambda gpu: gpu.sm_clock_hertz, _line(hardware.GPU_CLOCK, clock="sm")),
     _value("power-of-limit-ratio", RATIO, "power drawn ÷ the limit that is enforced", "power_watts", _power_ratio, _no_lines),
     _value("uncorrected-errors-count", COUNT, "uncorrected memory errors since the driver was loaded", "ecc_uncorrected", lambda gpu: None if gpu.ecc_uncorrected is None else float(gpu.ecc_uncorrected), _line(hardware.GPU_ECC)),
-    Question("nvml", "clock-holds-count", COUNT, "reasons that hold the GPU's clocks down now", _held, _WHICH),
+    Question("nvml", "clock-holds-count", COUNT, "heat, slowdowns and power brakes that hold the GPU's clocks down now", _held, _WHICH),
     Question("nvml", "gpus-lost-count", COUNT, "GPUs that fell off the bus or need a reset", _lost, _WHICH),
     Question("nvml", "xids-count", COUNT, "Xid errors since this server began to watch", _xids, _WHICH),
     Question("nvml", "last-xid-seconds", SECONDS, "time since the last Xid error that this server saw", _xid_age, _WHICH),

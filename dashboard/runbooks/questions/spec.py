@@ -54,6 +54,7 @@ class Origins:
         log: where the lines of a run, or of all ("") are; None where there is no log.
         uuids: the UUIDs under which Prometheus knows the GPUs of an instance, by (instance, gpu_id or "" for all);
             empty where it knows none, raises Unavailable where it cannot be asked.
+        is_here: whether an instance names this machine for certain.
         processes: who holds memory on a GPU of this machine, by its index.
         now: unix seconds.
     """
@@ -62,6 +63,7 @@ class Origins:
     benchmarks: Benchmarked
     log: Callable[[str], Tail | None]
     uuids: Callable[[str, str], Sequence[str]]
+    is_here: Callable[[str], bool]
     processes: Callable[[str], Sequence[GpuProcess]]
     now: float
 
