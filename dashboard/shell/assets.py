@@ -26,6 +26,7 @@ _FILES = {
 }
 # Streamlit fetches the code of an element when the first one comes, and what that imports after it.
 _SHOWN = ("BidiComponent", "Selectbox", "ButtonGroup", "Html", "DownloadButton", "Popover")
+_WITHOUT_FIGURES = {"runbooks", "logs", "health-checks", "audit"}  # pages
 _IMPORTS = re.compile(r"""(?:from|import)\s*["']\./([\w.-]+\.js)["']""")
 
 
@@ -51,8 +52,8 @@ def _version() -> str:
 
 
 @lru_cache
-def empty_page() -> str:
-    """Streamlit's page, told where the server is."""
+def empty_page(*, figures: bool = True) -> str:
+    """Streamlit's page, told where the server is; with `figures`, what draws them is run while the page starts."""
     html = (Path(streamlit.__file__).parent / "static" / "index.html").read_text(encoding="utf-8")
     here = "const here = new URL('.', location.href).href; window.__streamlit = {BACKEND_BASE_URL: here, MAIN_PAGE_BASE_URL: here};"
     # fetched while the page is still starting, not one after the other when the first figure and the first control come
@@ -65,7 +66,10 @@ def empty_page() -> str:
         for name in _imported(Path(streamlit.__file__).parent / "static" / "static" / "js")
         if name not in html
     ]
-    early.append(f'<script async src="./assets/plotly.min.js?v={_version()}"></script>')
+    library = f"./assets/plotly.min.js?v={_version()}"
+    early.append(
+        f'<script async src="{library}"></script>' if figures else f'<link rel="prefetch" href="{library}">'
+    )
     return html.replace("<head>", f"<head><script>{here}</script>{''.join(early)}", 1)
 
 
@@ -82,8 +86,9 @@ def _imported(folder: Path) -> list[str]:
     return list(found)
 
 
-def _page(_: Request) -> Response:
-    return Response(empty_page(), media_type="text/html", headers={"Cache-Control": "no-cache"})
+def _page(request: Request) -> Response:
+    text = empty_page(figures=request.url.path.rpartition("/")[2] not in _WITHOUT_FIGURES)
+    return Response(text, media_type="text/html", headers={"Cache-Control": "no-cache"})
 
 
 @lru_cache

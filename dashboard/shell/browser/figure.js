@@ -5,7 +5,6 @@ const NARROW = 560; // px: below this a legend has no room beside its title
 const DOT = 12; // px: this near to a dot a click means it
 const STEP = 0.2; // share of the visible range that one key press pans or zooms
 const SETTLED = 400; // ms without a further move before a zoom is told to the server, for the address
-const SETTLED = 400; // ms without a further move before a zoom is told to the server, for the address
 const LETTER = 7, LABEL = 52; // px: the widest digit of a tick label, and the room that labels get unless they need more
 const LINE = 18; // px: one line of labels or of a title under the plot
 
@@ -29,7 +28,7 @@ function plotly() {
 }
 
 /** Draw what was sent: 16 letters of digest, then JSON {name, alt, zoom, figure: {data, layout}}. */
-export async function draw({ data, parentElement, setStateValue }) {
+export function draw({ data, parentElement, setStateValue }) {
   const look = theme(parentElement);
   const mark = [text.decode(data.subarray(0, DIGEST)), look.ink, look.paper].join();
   if (parentElement.querySelector(".moe-figure")?.drawn === mark) return;
@@ -37,7 +36,10 @@ export async function draw({ data, parentElement, setStateValue }) {
   const div = place(parentElement, sent);
   div.wanted = sent;
   div.tell = setStateValue;
-  div.tell = setStateValue;
+  inSight(div, () => paint(div, sent, mark, look));
+}
+
+async function paint(div, sent, mark, look) {
   const Plotly = await plotly();
   if (div.wanted !== sent || !div.isConnected) return; // a newer one arrived while the library was loading
   for (const trace of sent.figure.data) if (trace.x?.same !== undefined) trace.x = sent.figure.data[trace.x.same].x;
@@ -64,10 +66,40 @@ export function leave({ parentElement }) {
     const div = parentElement.querySelector(".moe-figure");
     if (div && !div.isConnected && window.Plotly) {
       div.watched?.disconnect();
+      sight?.unobserve(div);
       window.Plotly.purge(div);
     }
   });
 }
+
+let sight;
+/** Do it when the figure is on screen or half a screen away, now if it is: what nobody sees is not drawn. The newest deed counts. */
+function inSight(div, deed) {
+  div.late = undefined;
+  if (div.sighted) return void deed();
+  div.late = deed;
+  if (div.sighted !== undefined) return;
+  div.sighted = false;
+  if (sight?.root && !sight.root.isConnected) sight = undefined;
+  sight ??= new IntersectionObserver(
+    (entries) => {
+      for (const { target, isIntersecting } of entries) {
+        target.sighted = isIntersecting;
+        if (isIntersecting) overdue(target);
+      }
+    },
+    { root: document.querySelector("[data-testid=stMain]"), rootMargin: "50% 0px" },
+  );
+  sight.observe(div);
+}
+
+function overdue(div) {
+  const deed = div.late;
+  div.late = undefined;
+  deed?.();
+}
+
+addEventListener("beforeprint", () => document.querySelectorAll(".moe-figure").forEach(overdue));
 
 function place(parent, sent) {
   let div = parent.querySelector(".moe-figure");
@@ -200,16 +232,6 @@ function tellZoom(div) {
   }, SETTLED);
 }
 
-/** Say which stretch of time is zoomed in on, null for all of it, once the viewer has let go; where the server wants it. */
-function tellZoom(div) {
-  if (div.wanted.zoom === undefined) return;
-  clearTimeout(div.telling);
-  div.telling = setTimeout(() => {
-    const { meta, zoomed } = snapshot(div);
-    if (meta?.knots) div.tell("zoom", zoomed?.map((end) => Math.round(1000 * between(end, meta.knots.x, meta.knots.time))) ?? null);
-  }, SETTLED);
-}
-
 /** The value of `to` where `from`, which rises, has `value`; on a straight line between the two neighbours. */
 function between(value, from, to) {
   const found = from.findIndex((other) => other >= value);
@@ -223,7 +245,6 @@ function watch(div, Plotly) {
   div.watched.observe(div);
   div.on("plotly_relayout", (change) => {
     if (change["xaxis.autorange"]) div.carried = undefined;
-    if (Object.keys(change).some((name) => name.startsWith("xaxis."))) tellZoom(div);
     if (Object.keys(change).some((name) => name.startsWith("xaxis."))) tellZoom(div);
   });
   div.on("plotly_click", ({ points, event }) => {
