@@ -12,13 +12,19 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from streamlit.testing.v1 import AppTest
+
 from collectors.runs import RunsDirectory
+from dashboard import settings as configuration
+from dashboard import sources
 from dashboard.feed import Feed, Window, choosing
 from dashboard.feed.axis import PARTS
 from dashboard.figures import overlay
 from dashboard.figures.overlay import Drawing
+from dashboard.settings import Settings
 from dashboard.shell import compare
 from dashboard.verdict import progress
+from tests.pages.conftest import _one_page as one_page
 
 RECORDED = Path(__file__).parents[1] / "recordings" / "runs" / "healthy"
 WINDOW = Window("now-1h", "now")
@@ -99,6 +105,17 @@ def main() -> None:
             ),
         )
         feed.close()
+        for count in (10, asked.runs):
+            page = Path(folder) / f"page-{count}"
+            make(page / "runs", count)
+            chosen_settings = Settings(data_dir=page / "data", runs_dir=page / "runs", refresh_seconds=1.0)
+            configuration.use(chosen_settings)
+            sources._current[:] = [sources.Sources(chosen_settings)]
+            app = AppTest.from_function(one_page, kwargs={"name": "evolution"}, default_timeout=300)
+            app.query_params["from"] = "now-30d"
+            row(f"the Evolution page's script with {count} runs, first time", seconds(app.run, 1))
+            row(f"the Evolution page's script with {count} runs, again", seconds(app.run))
+            sources.current().feed.close()
 
 
 if __name__ == "__main__":

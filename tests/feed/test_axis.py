@@ -10,6 +10,7 @@ import pytest
 from collectors.prometheus import RawSeries
 from collectors.runs import RunsDirectory
 from dashboard.feed import Window, axis
+from dashboard.verdict import progress
 from tests.feed import history
 
 ALL = Window("now-4h")
@@ -286,3 +287,16 @@ def test_a_frame_in_which_nothing_changed_is_the_same_object(alpha_folder, feed_
         log.write(history.line("alpha", 9999, history.FINISHED + 1))
     clock.now += 6
     assert len(feed.evolution("alpha", ALL).frame) == len(before) + 1
+
+
+def test_evaluations_are_counted_from_prometheus_too_through_a_restart_of_the_process():
+    total = "evolution_evaluations_total"
+    frame, _, _ = frame_of(
+        [
+            raw(GEN, [1, 2, 3, 4], [1, 2, 1, 2]),
+            raw(total, [1, 2, 3, 4], [24, 48, 24, 48]),
+            raw(BEST, [1, 2, 3, 4], [0.1, 0.2, 0.1, 0.6]),
+        ]
+    )
+    assert progress.evaluations(frame).tolist() == [24, 48, 72, 96]
+    assert progress.reached(frame, 0.5).evaluations == 96
