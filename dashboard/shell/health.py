@@ -55,7 +55,9 @@ def targets(look: Look) -> None:
         states.stale(looked.unavailable, looked.looked_at, look.now, look.view.zone)
     rows = [_target(target, look) for target in looked.value or ()]
     if not rows:
-        states.empty("Prometheus is configured without scrape targets: it will never have data.")
+        states.empty(
+            "Prometheus has no scrape target now. Some seconds after its start that passes; else none is configured, and it will never have data."
+        )
         return
     down = [row for row in rows if row["state"] != "up"]
     if looked.unavailable is None:

@@ -16,7 +16,7 @@ from typing import Any
 
 from collectors.unavailable import Unavailable
 
-_WAIT_SECONDS = 5.0  # for another writer
+_WAIT_SECONDS = 2.5  # for another writer; a health check waits longer, so that it can say why
 _VERSION = 2  # 1 had no address, session and account in the audit log
 
 _SCHEMA = """
