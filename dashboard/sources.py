@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collectors.alertmanager import Alertmanager
     from collectors.logs import LogIndex
     from collectors.prometheus import Prometheus
+    from collectors.prometheus.answers import RawSeries
     from collectors.runs import RunsDirectory
     from dashboard.alerts.board import AlertBoard
     from dashboard.alerts.episodes import History
@@ -154,6 +155,13 @@ class Sources:
         return Shared(3 * self.settings.refresh_seconds, time.time, most=64)
 
     @cached_property
+    def scraped(self) -> "Shared[tuple[RawSeries, ...]]":
+        """What Prometheus scraped of machines lately, for a look beside the machine's own."""
+        from dashboard.feed.source import Shared
+
+        return Shared(3 * self.settings.refresh_seconds, time.time, most=4)
+
+    @cached_property
     def log_index(self) -> "LogIndex":
         """Which parts of the log files hold which generations; grows with each search for one."""
         from collectors.logs import LogIndex
@@ -221,9 +229,9 @@ class Sources:
         from dashboard.benchmark.hosts import Hosts
 
         board = self.store.benchmarks if self.settings.store_url else None
-        return Hosts(self.benchmarks, board, self._benchmark_devices)
+        return Hosts(self.benchmarks, board, self.benchmark_devices)
 
-    def _benchmark_devices(self) -> dict[str, str]:
+    def benchmark_devices(self) -> dict[str, str]:
         """What a benchmark can be started on here: name for the starter → for people."""
         named = {"auto": "GPU if there is one, else CPU", "cpu": "CPU"}
         seen = self.sampler.latest

@@ -1,6 +1,6 @@
 """Benchmark: start one, watch it, and set its result beside earlier ones."""
 
-from dashboard.shell import benchmark, page
+from dashboard.shell import benchmark, benchmark_history, page
 
 page(
     title="Benchmark",
@@ -8,5 +8,5 @@ page(
     controls=(),
     own=("run",),
     above=benchmark.start,
-    rows=[[benchmark.runs], [benchmark.progress], [benchmark.result]],
+    rows=[[benchmark.runs], [benchmark.progress], [benchmark.result], [benchmark_history.trail]],
 )

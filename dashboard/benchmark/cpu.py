@@ -3,7 +3,9 @@
 Its clock is the host's, its peak is the process's high-water mark, its canary is three numpy kernels.
 """
 
+import gc
 import os
+import resource
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -12,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from dashboard.benchmark.canary import Kernel
+from dashboard.benchmark.processes import resident_bytes
 from dashboard.benchmark.quantiles import Seconds
 from dashboard.benchmark.timing import NotReplayable
 
@@ -64,6 +67,12 @@ class CpuDevice:
                 if line.startswith("VmHWM:"):
                     peak = int(line.split()[1]) * 1024  # the kernel says kB and means KiB
         return {"resident_bytes": peak}
+
+    def let_go(self) -> bool:
+        """Drop what nobody holds any more; whether less than half of what the process may have is still taken."""
+        gc.collect()
+        limit, _ = resource.getrlimit(resource.RLIMIT_DATA)
+        return limit == resource.RLIM_INFINITY or 2 * (resident_bytes(os.getpid()) or 0) < limit
 
     def kernels(self) -> dict[str, Kernel]:
         """The canary's."""

@@ -1,5 +1,6 @@
 """The GPU under the stopwatch: CUDA events, the L2 out of the way, the allocator's peaks, the canary. Imports torch."""
 
+import gc
 import os
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -98,6 +99,12 @@ class CudaDevice:
             - _FLUSH_BYTES,  # our scratch is not the model's
             "reserved_bytes": torch.cuda.max_memory_reserved(),
         }
+
+    def let_go(self) -> bool:
+        """Give cached memory back to the driver; whether less than half of the device's is still taken."""
+        gc.collect()
+        torch.cuda.empty_cache()
+        return 2 * torch.cuda.memory_allocated() < torch.cuda.get_device_properties(0).total_memory
 
     def kernels(self) -> dict[str, Kernel]:
         """The canary's."""

@@ -16,13 +16,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from dashboard.benchmark import environment, processes
+from dashboard.benchmark import environment, memory, processes
 from dashboard.benchmark.spec import Side, Spec
 from dashboard.processes import Identity
 
 Why = Literal["finished", "exited", "killed", "stalled", "memory", "babble", "cancelled", "timed out"]
 
 _LOOK_EVERY_SECONDS = 0.1
+_ADD_UP_EVERY_SECONDS = 1.0  # the memory of all processes: a look at each of the machine's
 _COMPILING = 4  # times the usual patience: a compiler says nothing for a minute
 _LINE_BYTES_AT_MOST = 4 * 1024 * 1024
 _LOG_BYTES_AT_MOST = 64 * 1024 * 1024
@@ -88,6 +89,9 @@ class Worker:
             raise
         finally:
             os.close(writing)
+        if spec.device.kind == "cpu":
+            memory.refuse_beyond(self._process.pid, memory_limit_bytes)
+        self._added_up = time.monotonic()
         self.identity = Identity.of(self._process.pid)
 
     def stay(self, until: float, cancelled: Callable[[], bool]) -> Ended:
@@ -130,8 +134,11 @@ class Worker:
         compiles = "compile" in ((self._cell or {}).get("cell") or {})
         if silent > self._spec.profile.stall_seconds * (_COMPILING if compiles else 1):
             return "stalled", f"no sign of life for {silent:.0f} s"
-        resident = processes.resident_bytes(self._process.pid)
-        if resident is not None and resident > self._memory_limit:
+        resident = processes.resident_bytes(self._process.pid) or 0
+        if now - self._added_up > _ADD_UP_EVERY_SECONDS:
+            self._added_up = now
+            resident = max(resident, memory.taken_bytes(self._process.pid))
+        if resident > self._memory_limit:
             return (
                 "memory",
                 f"took {resident / 2**30:.1f} GiB of memory; at most {self._memory_limit / 2**30:.1f} GiB may be used",

@@ -101,10 +101,11 @@ class Lease:
 
     def wait_seconds(self) -> float | None:
         """An estimate of the wait: what the holder and those before us said they need; None where nobody said."""
-        until = (self.holder() or {}).get("until")
-        if not isinstance(until, int | float):
+        holder = self.holder() or {}
+        since, until = holder.get("since"), holder.get("until")
+        if not isinstance(until, int | float) or not isinstance(since, int | float):
             return None
-        wait = max(0.0, until - time.time())
+        wait = min(max(0.0, until - time.time()), until - since)  # even when the clock was set back meanwhile
         for number, path in _tickets(self._directory, self._ticket.device):
             if number < self._ticket.number and is_held(path):
                 with suppress(OSError, ValueError):

@@ -59,6 +59,7 @@ class Benchmarks:
         lease_dir: where every dashboard of this host meets to share devices.
         models: further targets, name → Hugging Face configuration; see `targets`.
         slurm_options: sbatch's options; without any nothing runs through Slurm.
+        memory_limit_bytes: of a run's worker and all it starts; 0: a share of what is free.
     """
 
     def __init__(
@@ -69,6 +70,7 @@ class Benchmarks:
         lease_dir: Path | None = None,
         models: Mapping[str, str] | None = None,
         slurm_options: Mapping[str, str] | None = None,
+        memory_limit_bytes: int = 0,
     ) -> None:
         self._root = data_dir.absolute() / "benchmarks"
         self._models = dict(models or {})
@@ -76,6 +78,7 @@ class Benchmarks:
         self._runs_dir = runs_dir
         self._lease_dir = (lease_dir or lease.DIRECTORY).absolute()
         self._slurm_options = dict(slurm_options or {})
+        self._memory_limit_bytes = memory_limit_bytes
         self._index = Index(self._root / "index.sqlite")
         self._swept: set[str] = set()
 
@@ -94,6 +97,7 @@ class Benchmarks:
             settings.benchmark_lease_dir,
             settings.benchmark_models,
             settings.benchmark_slurm,
+            int(settings.benchmark_memory_gib * 2**30),
         )
 
     def targets(self) -> tuple[Target, ...]:
@@ -160,6 +164,7 @@ class Benchmarks:
             sides=sides,
             backend=backend,
             recheck=recheck,
+            memory_limit_bytes=self._memory_limit_bytes,
             expected_seconds=self._expected(target, asked, where),
         )
         try:
@@ -342,8 +347,12 @@ class Benchmarks:
         state = self._state(directory)
         events, _ = directory.events()
         report = (directory.report() if state == "done" else None) or {}
-        started = next((e["time"] for e in events if e["event"] == "leased"), None)
+        leased = next((e for e in events if e["event"] == "leased"), None)
+        started = None if leased is None else leased["time"]
         ended = directory.ended_at()
+        if leased is not None and ended is not None:  # the clock on the wall may have been set meanwhile
+            seconds = events[-1]["monotonic_seconds"] - leased["monotonic_seconds"]
+            ended = datetime.fromtimestamp(leased["time"] + seconds, UTC)
         sentence = ""
         if state == "lost":
             sentence = "the run was killed without a word; nothing was measured to its end"

@@ -196,6 +196,7 @@ class Spec:
     sides: tuple[Side, ...] = ()
     backend: Backend = "local"
     recheck: bool = True  # measure cells that look changed again
+    memory_limit_bytes: int = 0  # of a worker and all it starts; 0: a share of what is free, see `memory`
     expected_seconds: float = 0.0  # how long it will have the device, for those who wait behind it
     schema: int = SCHEMA
 

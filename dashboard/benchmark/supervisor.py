@@ -22,7 +22,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from dashboard.benchmark import environment, gpu, launch, lease, processes, slurm
+from dashboard.benchmark import environment, gpu, launch, lease, memory, processes, slurm
 from dashboard.benchmark.directory import Ending, RunDirectory
 from dashboard.benchmark.spec import Side, Spec
 from dashboard.processes import Identity
@@ -30,7 +30,6 @@ from dashboard.processes import Identity
 _ASK_QUEUE_EVERY_SECONDS = 0.2
 _RESTARTS_PER_LAUNCH = 8
 _WORKER_START_SECONDS = 6.0  # a guess at what a launch takes before its first cell
-_MEMORY_SHARE = 0.8  # of what is available when the lease is taken
 _MEMORY_BACK_WITHIN_SECONDS = 10.0
 _MEMORY_MAY_STAY_BYTES = 64 * 1024 * 1024
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -236,7 +235,7 @@ class Supervisor:
             leave_out: cells that are not measured, where suspects alone are measured again.
         """
         measured: list[str] = list(leave_out or ())
-        limit = _memory_limit()
+        limit = memory.allowed_bytes(self._spec)
         whose: dict[str, Any] = {} if side is None else {"side": side.name}
         for attempt in range(_RESTARTS_PER_LAUNCH):
 
@@ -318,13 +317,6 @@ class Supervisor:
         return f"no cell gave a result; the first: {reason}", str(
             first.get("traceback", "")
         ) + self._details()
-
-
-def _memory_limit() -> int:
-    for line in Path("/proc/meminfo").read_text().splitlines():
-        if line.startswith("MemAvailable:"):
-            return int(_MEMORY_SHARE * int(line.split()[1]) * 1024)  # the kernel says kB and means KiB
-    return int(_MEMORY_SHARE * os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

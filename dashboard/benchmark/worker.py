@@ -13,6 +13,7 @@ import json
 import math
 import os
 import random
+import resource
 import signal
 import sys
 import threading
@@ -150,8 +151,7 @@ class Worker:
         self._events.say("cell started", **said)
         fatal = False
         try:
-            workload = factory(cell, device.name, self._spec.arguments)
-            result = self._time(workload, device, cell, index)
+            result = self._time(factory(cell, device.name, self._spec.arguments), device, cell, index)
             result["canary"] = canary.sing(_CANARY_CALLS_BETWEEN)
         except Interrupted:
             raise
@@ -165,7 +165,8 @@ class Worker:
             status = "out of memory" if kind == "out of memory" else "failed"
             result = {"status": status, "reason": _sentence(why), "traceback": traceback.format_exc()[-4000:]}
         self._events.say("cell finished", **said, **result)
-        return fatal
+        # what a cell that did not fit still holds would be missing for the next: another process goes on then
+        return fatal or (result["status"] == "out of memory" and not device.let_go())
 
     def _time(
         self, workload: "Workload", device: "CpuDevice | CudaDevice", cell: "Cell", index: int
@@ -232,6 +233,9 @@ def _open(spec: "Spec") -> "CpuDevice | CudaDevice":
 
 def _sentence(why: BaseException) -> str:
     text = " ".join(str(why).split())
+    if isinstance(why, MemoryError) and not text:
+        limit, _ = resource.getrlimit(resource.RLIMIT_DATA)
+        text = f"no more than {limit / 2**30:.1f} GiB may be used" if limit != resource.RLIM_INFINITY else ""
     return f"{type(why).__name__}: {text}"[:500] if text else type(why).__name__
 
 

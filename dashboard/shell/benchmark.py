@@ -5,7 +5,7 @@ process writes, and this page only reads it.
 """
 
 import secrets
-from collections.abc import Mapping
+import time
 
 import pandas as pd
 import streamlit as st
@@ -16,9 +16,10 @@ from dashboard.benchmark.index import RunSummary
 from dashboard.benchmark.runs import NoSuchRun, RunView
 from dashboard.benchmark.spec import PROFILES
 from dashboard.benchmark.starting import CannotStart
-from dashboard.catalogue.units import SAMPLES_PER_SECOND, SECONDS
+from dashboard.catalogue.units import HERTZ, SAMPLES_PER_SECOND, SECONDS, WATTS
 from dashboard.people import Refused
 from dashboard.shell import address, person, states
+from dashboard.shell import benchmark_places as places
 from dashboard.shell import benchmark_result as results
 from dashboard.shell.look import Look
 from dashboard.shell.text import ago, plain
@@ -49,15 +50,27 @@ def start(view: View) -> None:
     """Choose a configured target, a profile and a device, and start."""
     del view
     sources = current()
-    targets = {target.name: target for target in sources.benchmarks.targets()}
-    if not targets:
+    wheres = places.all_of(sources)
+    if not any(where.targets for where in wheres.values()):
         states.empty("No benchmark target is configured (MOE_DASHBOARD_BENCHMARK_TARGETS).")
         return
     with st.container(border=True):
         with st.container(horizontal=True, vertical_alignment="bottom"):
-            target = targets[st.selectbox("Target", list(targets), key="benchmark-target", width=210)]
+            where = wheres[places.HERE]
+            if len(wheres) > 1:
+                named = {key: place.name for key, place in wheres.items()}
+                where = wheres[
+                    st.selectbox(
+                        "Where",
+                        list(named),
+                        format_func=lambda key: named.get(key, key),
+                        key="benchmark-where",
+                        width=240,
+                    )
+                ]
+            target = st.selectbox("Target", list(where.targets), key="benchmark-target", width=210)
             st.selectbox("Profile", list(PROFILES), key="benchmark-profile", width=130)
-            devices = _devices(sources)
+            devices = where.devices
             st.selectbox(
                 "Device",
                 list(devices),
@@ -75,16 +88,23 @@ def start(view: View) -> None:
                 icon=":material/play_arrow:",
                 on_click=_start,
                 key="benchmark-start",
-                disabled=not (may and target.available),
+                disabled=not (may and target in where.targets and not where.why_not(target)),
             )
         st.caption(
             plain(
-                f"{target.about} Profile {st.session_state['benchmark-profile']}: {ABOUT.get(st.session_state['benchmark-profile'], '')}."
+                f"{where.about(target)} Profile {st.session_state['benchmark-profile']}: {ABOUT.get(st.session_state['benchmark-profile'], '')}."
             )
         )
-        if not target.available:
-            st.warning(plain(target.why_not), icon=":material/block:")
+        if where.why_not(target):
+            st.warning(plain(where.why_not(target)), icon=":material/block:")
+        for who, why in where.refused:
+            st.warning(
+                plain(f"{where.name} did not start what {who} asked for: {why}"), icon=":material/block:"
+            )
         person.may_write(sources)
+        asked = wheres.get(st.session_state.pop("benchmark-asked", "nowhere"))
+        if asked is not None:
+            st.info(plain(f"{asked.name} was asked to start it; the run appears below when it did."))
         problem = st.session_state.pop("benchmark-problem", "")
         if problem:
             st.error(plain(problem), icon=":material/error:")
@@ -92,7 +112,9 @@ def start(view: View) -> None:
 
 def runs(look: Look) -> None:
     """Which run is shown, what it is compared with, and all runs in a table."""
-    known = look.sources.benchmarks.runs()
+    known = look.sources.benchmark_hosts.runs()
+    if (why := look.sources.benchmark_hosts.unavailable) is not None:
+        st.caption(plain(f"Runs of other hosts are shown as they were last seen: {why.reason}"))
     if not known:
         states.empty("No benchmark has run here yet. Start one above.")
         return
@@ -138,7 +160,7 @@ def progress(look: Look) -> None:
             st.rerun()  # the result belongs to the whole page
         else:
             _headline(now, look)
-            _under_way(now)
+            _under_way(now, time.time())
             _cancel(now, look)
 
     live()
@@ -161,7 +183,7 @@ def result(look: Look) -> None:
 def chosen(look: Look) -> str | None:
     """The run in the address, else the newest; an evolution run's id that came along in a link is not meant."""
     asked = address.held("run")
-    known = look.sources.benchmarks.runs()
+    known = look.sources.benchmark_hosts.runs()
     if asked and asked != st.session_state.get("view.run"):
         return asked
     return known[0].run_id if known else None
@@ -177,15 +199,22 @@ def _start() -> None:
         state["benchmark-problem"] = str(why)
         return
     person.remember(who.name)
-    asked = (state["benchmark-target"], state["benchmark-profile"], state["benchmark-device"])
+    where = state.get("benchmark-where", places.HERE)
+    asked = (state["benchmark-target"], state["benchmark-profile"], state["benchmark-device"], where)
     earlier = state.get("benchmark-started", {}).get(asked)
     if earlier is not None and (seen := _view(sources, earlier[1])) is not None and seen.state in TERMINAL:
         earlier = None
     key = earlier[0] if earlier is not None else state.setdefault("benchmark-next-key", secrets.token_hex(8))
     try:
-        run_id = sources.benchmarks.start(*asked, owner=who.name, idempotency_key=f"{key} {' '.join(asked)}")
+        run_id = places.start(sources, *asked, who=who.name, idempotency_key=f"{key} {' '.join(asked)}")
     except (CannotStart, Unavailable) as why:
         state["benchmark-problem"] = str(why)
+        return
+    if run_id is None:  # asked of another host, which shows it in the list once it took it up
+        _audited(sources, who, "ask for benchmark", where)
+        state["benchmark-asked"] = where
+        state.pop("benchmark-next-key", None)
+        address.hold("run", "")
         return
     if earlier is None:
         _audited(sources, who, "start benchmark", run_id)
@@ -202,17 +231,9 @@ def _audited(sources: Sources, who: Author, action: str, run_id: str) -> None:
         st.session_state["benchmark-problem"] = f"Done, but it could not be written into the audit log: {why}"
 
 
-def _devices(sources: Sources) -> Mapping[str, str]:
-    named = {"auto": "GPU if there is one, else CPU", "cpu": "CPU"}
-    seen = sources.sampler.latest
-    if seen is not None and not isinstance(seen.gpus, Unavailable):
-        named |= {gpu.uuid: f"GPU {gpu.gpu_id}: {gpu.name}" for gpu in seen.gpus if gpu.uuid}
-    return named
-
-
 def _view(sources: Sources, run_id: str) -> RunView | None:
     try:
-        seen: RunView = sources.benchmarks.run(run_id)
+        seen: RunView = sources.benchmark_hosts.run(run_id)
     except NoSuchRun:
         return None
     return seen
@@ -222,6 +243,8 @@ def _headline(seen: RunView, look: Look) -> None:
     summary = seen.summary
     colour, icon = SIGNS.get(summary.shown_state, ("gray", ":material/help:"))
     facts = [f"{summary.target}, {summary.profile}", summary.device_name or summary.device]
+    if summary.host:
+        facts.append(f"on {summary.host}")
     if summary.owner:
         facts.append(f"started by {summary.owner}")
     facts.append(ago(summary.created_at.timestamp(), look.now))
@@ -247,17 +270,34 @@ def _ended_badly(seen: RunView) -> None:
             st.code(details, language=None)
 
 
-def _under_way(seen: RunView) -> None:
-    now = seen.progress
-    if seen.state == "queued":
-        place = f"place {now.queue_position} in the queue" if now.queue_position else "in the queue"
-        holder = now.queue_holder or {}
-        who = (
-            f"; {holder.get('owner') or 'somebody'} has the device with {holder.get('run_id', 'another run')}"
-            if holder
+def _waiting(seen: RunView, now: float) -> str:
+    """Place in the queue, who has the device since when, and how long that may last."""
+    progress = seen.progress
+    if progress.queue_position is None:
+        return f"{progress.phase.capitalize()}."
+    where = "the queue" if seen.progress.phase == "waiting for the device" else "Slurm's queue"
+    said = [f"Place {progress.queue_position} in {where}."]
+    holder = progress.queue_holder or {}
+    if holder.get("run_id"):
+        since = (
+            f", for {SECONDS.format(float(round(now - float(holder['since']))))}"
+            if holder.get("since")
             else ""
         )
-        st.info(plain(f"Waiting for the device: {place}{who}."), icon=":material/hourglass_empty:")
+        said.append(f"{holder.get('owner') or 'Somebody'} has the device with {holder['run_id']}{since}.")
+    if progress.seconds_to_start is not None:
+        said.append(f"Its turn comes in about {SECONDS.format(float(round(progress.seconds_to_start)))}.")
+    return " ".join(said)
+
+
+def _under_way(seen: RunView, look_at: float) -> None:
+    now = seen.progress
+    if seen.summary.sentence:  # of a host that fell silent: nothing below is news
+        st.warning(
+            plain(f"{seen.summary.sentence}. What follows is how it was then."), icon=":material/sensors_off:"
+        )
+    if seen.state == "queued":
+        st.info(plain(_waiting(seen, look_at)), icon=":material/hourglass_empty:")
         return
     done = f"{now.cells_done} of {now.cells_total} cells" if now.cells_total else f"{now.cells_done} cells"
     left = (
@@ -273,6 +313,12 @@ def _under_way(seen: RunView) -> None:
     st.progress(now.share or 0.0, text=plain(f"{now.phase}: {done}{launch}, {left}"))
     if now.cell:
         st.caption(plain(f"now: {now.cell}{_live_median(seen)}"))
+    board = [
+        f"SM clock {HERTZ.format(now.sm_clock_hertz)}" if now.sm_clock_hertz is not None else "",
+        f"power {WATTS.format(now.power_watts)}" if now.power_watts is not None else "",
+    ]
+    if any(board):
+        st.caption(plain(f"GPU: {', '.join(filter(None, board))}"))
     if seen.cancel_asked_by is not None:
         st.caption(plain(f"{seen.cancel_asked_by or 'Somebody'} asked to cancel; it stops within seconds."))
 
@@ -304,7 +350,11 @@ def _cancel(seen: RunView, look: Look) -> None:
         except Refused as why:
             st.error(plain(str(why)))
             return
-        look.sources.benchmarks.cancel(run_id, who.name)
+        try:
+            look.sources.benchmark_hosts.cancel(run_id, who.name)
+        except (Unavailable, NoSuchRun) as why:
+            st.error(plain(f"It could not be cancelled: {why}"))
+            return
         _audited(look.sources, who, "cancel benchmark", run_id)
 
 
@@ -320,6 +370,7 @@ def _table(known: "tuple[RunSummary, ...]", look: Look) -> pd.DataFrame:
         {
             "started": created.tz_convert(look.view.zone).tz_localize(None),
             "state": [run.shown_state for run in known],
+            "verdict": [run.verdict for run in known],
             "target": [run.target for run in known],
             "profile": [run.profile for run in known],
             "device": [run.device_name or run.device for run in known],
@@ -328,6 +379,7 @@ def _table(known: "tuple[RunSummary, ...]", look: Look) -> pd.DataFrame:
             "of cell": [run.headline for run in known],
             "cells failed": [run.failed_cells for run in known],
             "by": [run.owner for run in known],
+            "where": [run.host or "this host" for run in known],
             "why": [run.sentence for run in known],
             "id": [run.run_id for run in known],
         }

@@ -12,9 +12,10 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from dashboard.benchmark import exports, report_html
-from dashboard.benchmark.comparison import Comparison, against_history, compare
-from dashboard.benchmark.runs import Benchmarks, RunView
+from dashboard.benchmark import exports, history, judging, report_html
+from dashboard.benchmark.comparison import Comparison, compare
+from dashboard.benchmark.hosts import Hosts
+from dashboard.benchmark.runs import RunView
 from dashboard.catalogue.units import BYTES
 from dashboard.shell.look import Look
 from dashboard.shell.text import plain
@@ -57,7 +58,7 @@ def show(seen: RunView, beside: RunView | None, look: Look) -> None:
     verdict = (
         compare(before, report)
         if before is not None
-        else _history(look.sources.benchmarks, seen.summary.run_id)
+        else _history(look.sources.benchmark_hosts, seen.summary.run_id)
     )
     for note in report.get("notes", []):
         st.caption(plain(note))
@@ -83,20 +84,14 @@ def show(seen: RunView, beside: RunView | None, look: Look) -> None:
 
 
 @lru_cache(maxsize=64)
-def _history(benchmarks: Benchmarks, run_id: str) -> Comparison | None:
-    """A finished run against earlier comparable ones, where there are enough to judge by; it never changes again."""
-    seen = benchmarks.run(run_id)
-    earlier: list[Report] = []
-    for run in benchmarks.runs():
-        older = run.created_at < seen.summary.created_at and run.spec_hash == seen.summary.spec_hash
-        report = benchmarks.run(run.run_id).report if older and run.state == "done" else None
-        earlier += [report] if report else []
-        if len(earlier) >= EARLIER:
-            break
-    try:
-        return against_history(earlier, seen.report or {})
-    except ValueError:
+def _history(hosts: Hosts, run_id: str) -> Comparison | None:
+    """A finished run's verdict as it was given at its end; of an older one, as it would be given now."""
+    seen = hosts.run(run_id)
+    if seen.report is None:
         return None
+    if "verdict" in seen.report:
+        return judging.from_json(seen.report["verdict"])
+    return judging.judge([report for _, report in history.before(hosts, seen.summary, EARLIER)], seen.report)
 
 
 def _verdict(verdict: Comparison) -> None:
@@ -115,7 +110,10 @@ def judged(frame: pd.DataFrame, verdict: Comparison, report: Report) -> pd.DataF
     """The table with each cell's verdict before its numbers: the ratio of times with its 99 % interval, and why."""
     by_key = {one.key: one for one in verdict.verdicts}
     names = list(_params(report))
-    found = [by_key.get(" ".join(f"{name}={row[name]}" for name in names)) for _, row in frame.iterrows()]
+    found = [
+        by_key.get(" ".join(f"{name}={row[name]}" for name in names if pd.notna(row.get(name))))
+        for _, row in frame.iterrows()
+    ]
     columns: dict[str, list[object]] = {
         "verdict": [one.word if one else "" for one in found],
         "time ÷ before": [one.ratio if one else None for one in found],
