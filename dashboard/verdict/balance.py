@@ -104,20 +104,22 @@ class Named:
 
 def balance(share: Floats) -> Balance:
     """Measures of one layer. `share` is (experts, points), summing to 1 over the experts; NaN where nothing was routed."""
-    experts = share.shape[0]
-    known = np.isfinite(share).any(axis=0)
-    p = np.where(np.isnan(share), 0.0, share)
+    there = np.isfinite(share)
+    count = there.sum(axis=0)  # experts that said something: what is not said is not a zero
+    n = np.maximum(count, 1)
+    p = np.where(there, share, 0.0)
     logs = np.log(p, out=np.zeros_like(p), where=p > 0)
-    load = p * experts
+    apart = np.where(there, p * n - p.sum(axis=0), 0.0)  # load ÷ fair load, less its mean
+    cv = np.sqrt((apart**2).sum(axis=0) / n)
     values = {
-        "effective": np.exp(-(p * logs).sum(axis=0)) / max(experts, 1),
-        "dead": (load < DEAD_BELOW).mean(axis=0),
-        "cv": load.std(axis=0),
-        "violation": load.max(axis=0, initial=0.0) - 1,
-        "variance": p.var(axis=0),
+        "effective": np.exp(-(p * logs).sum(axis=0)) / n,
+        "dead": (there & (p * n < DEAD_BELOW)).sum(axis=0) / n,
+        "cv": cv,
+        "violation": (p * n).max(axis=0, initial=0.0) - 1,
+        "variance": (cv / n) ** 2,
     }
     return Balance(
-        experts=experts, **{name: np.where(known, value, np.nan) for name, value in values.items()}
+        experts=share.shape[0], **{name: np.where(count > 0, value, np.nan) for name, value in values.items()}
     )
 
 

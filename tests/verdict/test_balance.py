@@ -80,3 +80,13 @@ def test_lines_move_with_the_number_of_experts():
     )
     assert scales(2, layered=False)["cv"].line is None, "two experts cannot vary by more than their mean"
     assert scales(64, layered=True)["cv"].line > scales(64, layered=False)["cv"].line
+
+
+def test_an_expert_that_says_nothing_is_not_dead():
+    share = np.full((8, 2), 1 / 8)
+    share[6:, 1] = np.nan
+    share[:6, 1] = 1 / 6
+    found = balance(share)
+    assert found.dead == pytest.approx([0, 0])
+    assert found.effective == pytest.approx([1, 1])
+    assert found.cv == pytest.approx([0, 0])
