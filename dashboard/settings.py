@@ -131,6 +131,10 @@ class Settings:
         None,
         "where the dashboards of one host take turns on its GPUs; default: a folder in the temporary directory",
     )
+    benchmark_memory_gib: float = _knob(
+        0.0,
+        "GiB of memory that a benchmark's worker and all it starts may take; 0: four fifths of what is free then",
+    )
     benchmark_push_url: str | None = _knob(
         None, "Pushgateway that `moe-dashboard benchmark run` pushes its result to"
     )

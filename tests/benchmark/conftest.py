@@ -38,7 +38,7 @@ class Room:
         self.path = path
         self.benchmarks = self.another()
 
-    def another(self) -> Benchmarks:
+    def another(self, memory_limit_bytes: int = 0) -> Benchmarks:
         """A second dashboard over the same directories."""
         names = [
             name
@@ -47,7 +47,11 @@ class Room:
         ]
         allowed = [*SHIPPED, *(f"{FACTORIES}:{name}" for name in names)]
         return Benchmarks(
-            self.path / "data", allowed, runs_dir=self.path / "runs", lease_dir=self.path / "leases"
+            self.path / "data",
+            allowed,
+            runs_dir=self.path / "runs",
+            lease_dir=self.path / "leases",
+            memory_limit_bytes=memory_limit_bytes,
         )
 
     def start(self, factory: str, profile: Profile = SHORT, **arguments: object) -> str:

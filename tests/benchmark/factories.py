@@ -96,8 +96,42 @@ def segfaults(cell: Cell, device: str, arguments: Mapping[str, Any]) -> Workload
 
 def eats_memory(cell: Cell, device: str, arguments: Mapping[str, Any]) -> Workload:
     if cell.params["case"] == "b":
-        raise MemoryError("Unable to allocate 512 TiB")
+        np.ones(1 << 46)  # 512 TiB
     return good(cell, device, arguments)
+
+
+_hoard: list[Any] = []
+
+
+def allocates_without_end(cell: Cell, device: str, arguments: Mapping[str, Any]) -> Workload:
+    """Takes what it can get and keeps it, where the next cell would miss it."""
+    while cell.params["case"] == "b":
+        _hoard.append(np.ones(1 << 22))  # 32 MiB, and really touched
+    return good(cell, device, arguments)
+
+
+def allocates_in_children(cell: Cell, device: str, arguments: Mapping[str, Any]) -> Workload:
+    """Every child stays below the limit of one process; together they do not."""
+    if cell.params["case"] == "b":
+        for _ in range(4):
+            if os.fork() == 0:
+                _hoard.append(np.ones(20 << 20))  # 160 MiB
+                time.sleep(3600)
+        time.sleep(3600)
+    return good(cell, device, arguments)
+
+
+def loses_the_gpu(cell: Cell, device: str, arguments: Mapping[str, Any]) -> Workload:
+    """What torch says when the device has fallen off the bus; there is no GPU to lose where tests run."""
+
+    def call(x: Any) -> None:
+        spin(SPIN_SECONDS)
+        if cell.params["case"] == "b":
+            raise RuntimeError(
+                "CUDA error: unspecified launch failure\nCUDA kernel errors might be reported later"
+            )
+
+    return _workload(call)
 
 
 def forks(cell: Cell, device: str, arguments: Mapping[str, Any]) -> Workload:

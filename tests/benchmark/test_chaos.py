@@ -87,7 +87,7 @@ def test_a_cell_that_hangs_is_given_up(room: Room):
 def test_a_model_that_does_not_fit_says_how_much_was_asked(room: Room):
     run_id = room.start("eats_memory")
     assert statuses(room, run_id) == {"case=a": "ok", "case=b": "out of memory"}
-    assert "512 TiB" in room.benchmarks.run(run_id).report["cells"][1]["reason"]  # type: ignore[index]
+    assert "512. TiB" in room.benchmarks.run(run_id).report["cells"][1]["reason"]  # type: ignore[index]
 
 
 def test_what_a_factory_forked_is_ended_with_the_run(room: Room):
