@@ -8,13 +8,13 @@ from collectors.runs import RunsDirectory, Topology
 from collectors.unavailable import Unavailable
 from dashboard.catalogue.units import NUMBER
 from dashboard.figures import topology as figures
-from dashboard.shell import charts, states, take
+from dashboard.shell import address, charts, states, take
 from dashboard.shell.figure import drawn, show
 from dashboard.shell.kept import kept
 from dashboard.shell.look import Look
 from dashboard.shell.text import plain
 
-NOTHING = "nothing"
+BEST, SINCE = "best", "since"  # query parameters: generations
 
 
 def matrix(look: Look) -> None:
@@ -34,7 +34,7 @@ def matrix(look: Look) -> None:
         if not known:
             states.quiet("This run wrote no topology.")
             return
-        shown, before = _choice(known, look.run_id)
+        shown, before = _choice(known)
         kinds = kept(("changes", shown.generation, before.generation if before else None, look.run_id), (known,), lambda: figures.changes(
             shown.matrix, before.matrix if before else None))  # fmt: skip
         st.caption(plain(_said(shown, before, kinds)))
@@ -71,24 +71,29 @@ def _topologies(runs: RunsDirectory, look: Look) -> tuple[Topology, ...]:
     return kept(("topologies", look.run_id, newest.generation, newest.fitness), (runs,), read)
 
 
-def _choice(known: tuple[Topology, ...], run_id: str) -> tuple[Topology, Topology | None]:
-    """The best that is shown, and the earlier one it is compared with."""
+def _choice(known: tuple[Topology, ...]) -> tuple[Topology, Topology | None]:
+    """The best that is shown, and the earlier one it is compared with; the address holds both."""
     if len(known) == 1:
         return known[0], None
     by_generation = {one.generation: one for one in known}
     generations = sorted(by_generation)
-    slider, followed = f"topology-shown-{run_id}", f"topology-newest-{run_id}"
-    if st.session_state.get(slider) in (None, st.session_state.get(followed)):
-        st.session_state[slider] = generations[-1]  # nobody moved it: it follows the newest
-    st.session_state[followed] = generations[-1]
+    held = address.held(BEST)
+    chosen = int(held) if held.isdecimal() and int(held) in by_generation else generations[-1]
+    st.session_state["topology-shown"] = chosen  # nobody moved it: it follows the newest
     with st.container(horizontal=True, gap="large"):
-        shown = st.select_slider(
-            "Best at generation", generations, key=slider, width=360,
+        st.select_slider(
+            "Best at generation", generations, key="topology-shown", width=360, on_change=_moved, args=(generations[-1],),
             help="Every best the run has had. The newest is shown until you choose another.",
         )  # fmt: skip
-        earlier = [NOTHING, *(str(one) for one in generations if one != shown)]
-        before = st.selectbox("Compare with the best at", earlier, key=f"topology-before-{run_id}", width=200)
-    return by_generation[shown], None if before == NOTHING else by_generation[int(before)]
+        earlier = {"": "nothing"} | {str(one): str(one) for one in generations if one != chosen}
+        before = address.select("Compare with the best at", earlier, SINCE, width=200)
+    return by_generation[chosen], by_generation.get(int(before)) if before.isdecimal() else None
+
+
+def _moved(newest: int) -> None:
+    """The newest is not held: whoever opens the address later sees the newest of then."""
+    chosen = st.session_state["topology-shown"]
+    address.hold(BEST, "" if chosen == newest else str(chosen))
 
 
 def _said(

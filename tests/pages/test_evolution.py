@@ -117,6 +117,22 @@ def test_a_run_of_long_ago_is_compared_whole_whatever_the_window(open_page, two_
     assert points(figures(app)["overlay"]) > 0
 
 
+def test_the_topology_that_is_shown_and_the_one_it_is_compared_with_are_in_the_address(open_page, tmp_path):
+    runs = directory(tmp_path, "healthy")
+    app = open_page("evolution", runs_dir=runs, query=WEEKS)
+    generations = [int(one) for one in app.select_slider(key="topology-shown").options]
+    app.select_slider(key="topology-shown").set_value(generations[-2]).run()
+    assert str(generations[-2]) in app.query_params["best"]
+    app = open_page(
+        "evolution", runs_dir=runs, query=WEEKS | {"best": str(generations[-2]), "since": str(generations[0])}
+    )
+    assert f"Generation {generations[-2]}, fitness" in words(app)
+    assert f"Since generation {generations[0]}: " in words(app)
+    app = open_page("evolution", runs_dir=runs, query=WEEKS | {"best": "999999", "since": "<b>"})
+    assert f"Generation {generations[-1]}, fitness" in words(app)
+    assert not app.exception
+
+
 def test_a_run_that_lies_outside_the_window_can_be_seen_whole(open_page, tmp_path):
     app = open_page("evolution", runs_dir=directory(tmp_path, "healthy"), query={"from": "now-5m"})
     assert "curves-evolution" not in figures(app)
