@@ -8,12 +8,13 @@ PORT ?=
 ROUTER_ARGS ?=
 PYTEST_ARGS ?=
 BENCH_ARGS ?=
+SOAK_ARGS ?=
 export PYTHON TORCH_INDEX
 
 python := .venv/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slurm check bench proofs generate clean
+.PHONY: help demo test test-slurm check bench proofs faults soak generate clean
 
 help:  ## show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -48,6 +49,14 @@ proofs:  ## the long ones: verdicts counted, random kills, our stopwatch against
 	$(python) -m tests.benchmark.kills_job
 	$(python) -m tests.benchmark.agreement
 	FUZZ_VALUES=1000000 $(python) -m pytest -q tests/collectors/test_prometheus_decode.py
+
+faults:  ## every fault and every pair while a browser watches, 100 kills a store, thousands of damaged documents (an hour)
+	@.ci/bootstrap test
+	FAULTS=all KILLS=100 FAULTS_EXAMPLES=1000 $(python) -m pytest -q --timeout 7200 tests/faults
+
+soak:  ## the demo with viewers for 20 minutes: memory, threads, descriptors; SOAK_ARGS="--minutes 8 --hurried"
+	@.ci/bootstrap test
+	$(python) -m tests.faults.soak $(SOAK_ARGS)
 
 generate:  ## rewrite what is generated: deploy/, docs/metrics.md, the settings in the README
 	@.ci/bootstrap test

@@ -28,7 +28,7 @@ from urllib3.util import Retry, Timeout
 
 from collectors.unavailable import Unavailable
 
-MOST_BYTES = 1 << 30  # an answer larger than this is a mistake, and would take the server down with it
+MOST_BYTES = 256 << 20  # some 25 000 series of 400 points; more would take the server down with it
 _PREPARED_KEPT = 64  # endpoints; there are about twenty
 
 
