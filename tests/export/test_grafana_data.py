@@ -83,6 +83,8 @@ def test_every_query_of_the_exported_dashboard_returns_data(tmp_path: Path, mach
 
         def answered() -> bool:
             """One generation and one request further: which queries still have no number?"""
+            with observer.span("fitness_evaluation"):
+                pass
             for generation, values in islice(recorded, 1):
                 observer.log(values, step=generation)
             with observer.inference(batch_size=8):
