@@ -16,11 +16,12 @@ import logging
 import os
 import threading
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextvars import Token
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+from dashboard.observer import otlp
 from dashboard.observer.failures import Failures
 from dashboard.observer.waysout import WayOut
 
@@ -34,23 +35,20 @@ Ids = Mapping[str, str]  # {"trace_id": 32 hex digits, "span_id": 16}, or empty
 
 EVOLUTION_STEP = "evolution_step"  # the guide's span names
 INFERENCE = "inference"
-SERVICE = "moe-router"  # service.name unless OTEL_SERVICE_NAME or OTEL_RESOURCE_ATTRIBUTES say another
-ASKED_BY = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
-TIMED_BY = ("OTEL_EXPORTER_OTLP_TIMEOUT", "OTEL_EXPORTER_OTLP_TRACES_TIMEOUT")
+ASKED_BY = (otlp.ENDPOINT, "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
 
 EVERY_SECONDS = 1.0
-LONGEST_EXPORT_SECONDS = 5.0  # one request to the collector, unless the environment says otherwise
-LONGEST_WAIT_SECONDS = 0.5  # of the loop, at the end of a run and once more when the observer closes
 MOST_WAITING = 4096  # spans; the oldest go first when a collector is down
 BATCH = 512  # spans in one request
 
 _NAME = "the trace collector"
 _NO_IDS: Ids = {}
+_OVERHEARD = otlp.Overheard(_NAME)
 
 
 def asked(tracing: bool | None) -> bool:  # noqa: FBT001  the loop's own word, None where it said nothing
     """Whether spans are wanted: by the loop's word, else by the environment variables of OpenTelemetry."""
-    return any(os.environ.get(name) for name in ASKED_BY) if tracing is None else tracing
+    return otlp.set_in_environment(ASKED_BY) if tracing is None else tracing
 
 
 class Tracing:
@@ -60,13 +58,10 @@ class Tracing:
         tracer: where spans are begun.
         failures: takes what goes wrong.
         way: what sends them; None where the process has a pipeline of its own.
-        stop: ends a sending that is under way.
     """
 
-    def __init__(
-        self, tracer: "Tracer", failures: Failures, way: WayOut | None = None, stop: Callable[[], None] = lambda: None
-    ) -> None:  # fmt: skip
-        self._tracer, self._failures, self._way, self._stop = tracer, failures, way, stop
+    def __init__(self, tracer: "Tracer", failures: Failures, way: WayOut | None = None) -> None:
+        self._tracer, self._failures, self._way = tracer, failures, way
         self._pid = os.getpid()
         self._lock = threading.Lock()
         self._run_id: str | None = None
@@ -89,23 +84,21 @@ class Tracing:
         try:
             from opentelemetry import trace
             from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
-            from opentelemetry.sdk.resources import OTELResourceDetector, Resource
             from opentelemetry.sdk.trace import TracerProvider
         except ImportError as why:
             raise ImportError(f"install moe-router-dashboard[otel] ({why})") from why
         theirs = trace.get_tracer_provider()
         if isinstance(theirs, TracerProvider):
             return cls(theirs.get_tracer("dashboard.observer"), failures)
-        timed = any(os.environ.get(name) for name in TIMED_BY)
-        exporter = OTLPSpanExporter(timeout=None if timed else LONGEST_EXPORT_SECONDS)
-        queue = _Queue(exporter)
-        way = WayOut(_NAME, queue.send, failures, EVERY_SECONDS, longest_wait_seconds=LONGEST_WAIT_SECONDS)
-        resource = Resource.create({"service.name": SERVICE}).merge(OTELResourceDetector().detect())
+        queue = _Queue(OTLPSpanExporter(timeout=otlp.timeout_seconds("TRACES")))
+        way = WayOut(
+            _NAME, queue.send, failures, EVERY_SECONDS, longest_wait_seconds=otlp.LONGEST_WAIT_SECONDS, give_up=queue.close
+        )  # fmt: skip
         provider = TracerProvider(
-            resource=resource, shutdown_on_exit=False
+            resource=otlp.resource(), shutdown_on_exit=False
         )  # it would wait for half a minute
         provider.add_span_processor(_processor(queue))
-        return cls(provider.get_tracer("dashboard.observer"), failures, way, queue.close)
+        return cls(provider.get_tracer("dashboard.observer"), failures, way)
 
     def span(self, name: str, attributes: Mapping[str, object]) -> "Phase":
         """A span around a block: below the one that is open here, else below the generation in progress."""
@@ -172,7 +165,6 @@ class Tracing:
         atexit.unregister(self.flush)
         if self._way is not None and os.getpid() == self._pid:
             self._way.flush()
-            self._stop()
             self._way.close()
 
     def begin(self, name: str, attributes: Mapping[str, object]) -> "Span | None":
@@ -284,28 +276,11 @@ class _Queue:
                 while len(batch) < BATCH:
                     batch.append(self._waiting.popleft())
             if self._exporter.export(batch) is not SpanExportResult.SUCCESS:
-                raise ConnectionError(_OVERHEARD.words.pop(threading.get_ident(), "the batch was refused"))
+                raise ConnectionError(_OVERHEARD.taken())
 
     def close(self) -> None:
         """Give up what is being sent."""
         self._exporter.shutdown()
-
-
-class _Overheard(logging.Filter):
-    """Keeps the exporter's own words about our batches for our one line, instead of a line for every batch."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.words: dict[int, str] = {}  # by thread
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        if record.threadName != f"observer-{_NAME}" or record.thread is None:
-            return True  # another exporter of the same process
-        self.words[record.thread] = record.getMessage()
-        return False
-
-
-_OVERHEARD = _Overheard()
 
 
 def _processor(queue: _Queue) -> "SpanProcessor":

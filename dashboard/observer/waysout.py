@@ -1,8 +1,8 @@
 """Ways out for processes nobody can scrape: a thread of its own sends what a scrape would find, and never the loop.
 
-Knows how often and when to send; `push` and `statsd` know what goes over the wire. A receiver that is down costs the
-loop nothing: the error is swallowed, counted and said once. The end of a run is sent before `Run.end` returns, for
-which the loop waits two seconds at most (for traces half a second).
+Knows how often and when to send; `push`, `statsd`, `otlpmetrics` and `tracing` know what goes over the wire. A receiver
+that is down costs the loop nothing: the error is swallowed, counted and said once. The end of a run is sent before
+`Run.end` returns, for which the loop waits two seconds at most (for OpenTelemetry half a second).
 """
 
 import threading
@@ -21,13 +21,14 @@ class WayOut:
         send: sends everything; may raise.
         every_seconds: how often.
         longest_wait_seconds: how long `flush` and `close` each wait at most.
+        give_up: ends a sending that is under way.
     """
 
     def __init__(
         self, name: str, send: Callable[[], None], failures: Failures, every_seconds: float,
-        longest_wait_seconds: float = LONGEST_WAIT_SECONDS,
+        longest_wait_seconds: float = LONGEST_WAIT_SECONDS, give_up: Callable[[], None] = lambda: None,
     ) -> None:  # fmt: skip
-        self._name, self._send, self._failures = name, send, failures
+        self._name, self._send, self._failures, self._give_up = name, send, failures, give_up
         self._every_seconds, self._longest_wait_seconds = every_seconds, longest_wait_seconds
         self._changed = threading.Condition()
         self._asked = 0
@@ -49,6 +50,8 @@ class WayOut:
         with self._changed:
             self._closed = True
             self._changed.notify_all()
+        with self._failures.swallowing(f"close the way to {self._name}"):
+            self._give_up()
         self._thread.join(self._longest_wait_seconds)
 
     def _run(self) -> None:

@@ -22,7 +22,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
 from dashboard.observer import Observer
-from dashboard.observer.tracing import LONGEST_WAIT_SECONDS
+from dashboard.observer.otlp import LONGEST_WAIT_SECONDS
 from dashboard.ports import free_port
 from tests import services
 from tests.services import ROOT, wait_until
