@@ -99,8 +99,11 @@ def numbers(look: Look) -> None:
         for item in MEASURES:
             value = float(getattr(measure, item.key)[measure.last])
             st.metric(item.title, item.said(value, measure.experts), help=rules.FORMULAS[item.key], width="content")  # fmt: skip
-    with st.expander(f"Formulas, sources and lines for {measure.experts:,} experts"):
-        st.markdown(_formulas(measure, layered=len(loads.layers) > 1))
+    about = st.expander(
+        f"Formulas, sources and lines for {measure.experts:,} experts", key="formulas", on_change="rerun"
+    )
+    if about.open:  # a closed table is read by nobody, and a browser takes longer for it than for the heatmap
+        about.markdown(_formulas(measure, layered=len(loads.layers) > 1))
     if len(measures) > 1:
         _layer_table(measures)
 

@@ -20,6 +20,7 @@ from dashboard.shell.text import plain
 Floats = NDArray[np.float64]
 
 MOST_LINES = 8
+MOST_LISTED = 256  # experts; of more, one types the number
 LAYER, LINES = "layer", "lines"  # widgets, and what they are called in the address
 ROW, LOW, HIGH, AROUND = (
     22,
@@ -141,9 +142,15 @@ def _lines(loads: ExpertLoads, layer: str, look: Look) -> None:
     known = loads.experts[layer]
     if any(name not in known for name in st.session_state.get(LINES, [])):
         st.session_state[LINES] = [name for name in st.session_state[LINES] if name in known]
+    many = (
+        len(known) > MOST_LISTED
+    )  # a list of thousands is sent at every refresh, and nobody scrolls through it
     chosen = st.multiselect(
-        "Experts as lines", known, key=LINES, bind="query-params", max_selections=MOST_LINES, placeholder="Choose, or click into the heatmap",
+        "Experts as lines", st.session_state.get(LINES, []) if many else known, key=LINES, bind="query-params",
+        max_selections=MOST_LINES, accept_new_options=many,
+        placeholder="Type an expert's number, or click into the heatmap" if many else "Choose, or click into the heatmap",
     )  # fmt: skip
+    chosen = [name for name in chosen if name in known]
     if not chosen:
         return
     options, revision = look.view.options, f"lines|{loads.run_id}|{layer}"

@@ -6,7 +6,7 @@ import struct
 import numpy as np
 
 from dashboard.figures.cells import DIGEST
-from tests.pages.runs import directory, figures, points
+from tests.pages.runs import directory, figures, points, wide
 from tests.pages.screen import words
 
 WEEKS = {"from": "now-30d"}
@@ -125,6 +125,9 @@ def test_formulas_stand_on_the_page_with_their_sources_and_lines_for_this_number
     open_page, tmp_path
 ):
     app = open_page("experts", runs_dir=directory(tmp_path, "healthy"), query=WEEKS)
+    assert not [one for one in app.markdown if one.value.startswith("| measure")], "not before it is opened"
+    app.session_state["formulas"] = True
+    app.run()
     [table] = [one.value for one in app.markdown if one.value.startswith("| measure")]
     table = table.replace("\\", "")
     assert "2 of 8" in table, "a collapse is below a quarter of 8"
@@ -159,4 +162,14 @@ def test_a_run_without_experts_says_so(open_page, tmp_path):
     )
     app = open_page("experts", runs_dir=runs, query=WEEKS)
     assert "does not report what its experts carry" in words(app)
+    assert not app.exception
+
+
+def test_of_thousands_of_experts_one_types_the_number_and_nonsense_draws_nothing(open_page, tmp_path):
+    runs = wide(tmp_path, experts=300, generations=5)
+    app = open_page("experts", runs_dir=runs, query=WEEKS | {"lines": "299"})
+    assert len(app.multiselect(key="lines").options) < 10
+    assert "expert 299" in figures(app)["expert-lines-figure"]["alt"]
+    app.multiselect(key="lines").set_value(["nobody"]).run()
+    assert "expert-lines-figure" not in figures(app)
     assert not app.exception
