@@ -26,7 +26,7 @@ CHANGED = "#7f6fb5"
 def draw(points: Sequence[Point], *, zone: str = "UTC", revision: str = "") -> go.Figure:
     """Draw one cell's points, oldest first; runs in which it failed have no point."""
     shown = [point for point in points if point.p50 is not None]
-    when = look.local(pd.DatetimeIndex([point.ended_at for point in shown]), zone)
+    when = look.local(pd.to_datetime([point.ended_at for point in shown], utc=True), zone)
     middle = np.array([point.p50 for point in shown], dtype=np.float64)
     low = np.array([np.nan if point.low is None else point.low for point in shown], dtype=np.float64)
     high = np.array([np.nan if point.high is None else point.high for point in shown], dtype=np.float64)

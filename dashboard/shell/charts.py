@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 import streamlit as st
@@ -10,9 +11,11 @@ import streamlit as st
 from dashboard.catalogue.spec import Curves, Panel
 from dashboard.catalogue.units import Unit
 from dashboard.feed import Answer, Evolution, Exemplars, thin
-from dashboard.figures import dots, lines
+from dashboard.figures import dots, lines, marks
 from dashboard.figures import evolution as evolution_figure
-from dashboard.shell import address, states, take
+from dashboard.figures import look as look_of
+from dashboard.figures.marks import Mark
+from dashboard.shell import address, noted, states, take
 from dashboard.shell.figure import drawn, show
 from dashboard.shell.look import Look
 from dashboard.shell.text import plain
@@ -53,8 +56,10 @@ def panel(item: Panel, look: Look) -> None:
             f"{look.view.window.from_}|{look.view.window.to}|{look.view.run}|{look.view.instance}",
         )
         requests = _traced(item, look)
+        measured = noted.benchmarks(look.sources, look.view.window, look.now)
         figure = drawn(
-            (item.key, zone, revision, requests), answer.frame, lambda: _lines(item, answer, requests, zone, revision)
+            (item.key, zone, revision, requests, measured), answer.frame,
+            lambda: _lines(item, answer, requests, measured, zone, revision),
         )  # fmt: skip
         show(figure, key=f"panel-{item.key}", alt=spoken(item, answer), name=item.key)
         _footnote(item, answer, look)
@@ -68,8 +73,17 @@ def _traced(item: Panel, look: Look) -> Exemplars | None:
     return found if len(found) else None
 
 
-def _lines(item: Panel, answer: Answer, requests: Exemplars | None, zone: str, revision: str) -> go.Figure:
+def _lines(
+    item: Panel,
+    answer: Answer,
+    requests: Exemplars | None,
+    measured: tuple[Mark, ...],
+    zone: str,
+    revision: str,
+) -> go.Figure:
     figure = lines.draw(item, answer.frame, zone=zone, revision=revision)
+    first = answer.frame.index[0].timestamp()  # a region never makes the axis longer than its curve
+    marks.add(figure, marks.since(measured, first), lambda moment: float(look_of.local(np.array([moment]), zone)[0]))
     if requests is not None:
         dots.add(figure, requests.times, requests.values, requests.trace_ids, zone=zone)
     return figure

@@ -18,6 +18,13 @@ def marks(sources: Sources, window: Window, run_id: str, now: float) -> tuple[Ma
     return tuple(sorted(found, key=lambda mark: mark.start))
 
 
+def benchmarks(sources: Sources, window: Window, now: float) -> tuple[Mark, ...]:
+    """Benchmark runs of this machine in the window, oldest first: what they did to a curve is no incident."""
+    start, end = window.bounds(now)
+    end = min(end, now) // GRID_SECONDS * GRID_SECONDS
+    return tuple(sorted(_benchmarks(sources, start, end), key=lambda mark: mark.start))
+
+
 def _alerts(sources: Sources, window: Window, run_id: str, start: float, end: float) -> Iterable[Mark]:
     past = sources.past
     if past is None:

@@ -13,7 +13,7 @@ from dashboard.benchmark.hosts import SILENT_SECONDS, Hosts
 from dashboard.benchmark.runs import NoSuchRun, RunView
 from dashboard.benchmark.starting import CannotStart
 from dashboard.store import Store
-from tests import postgres
+from tests import postgres, services
 from tests.benchmark.conftest import FACTORIES, SHORT, Room, opened
 
 GOOD, SLOW = f"{FACTORIES}:good", f"{FACTORIES}:slow"
@@ -210,4 +210,34 @@ def test_the_thread_shows_runs_by_itself_and_stops(room: Room, tmp_path: Path):
             time.sleep(0.05)
     finally:
         hosts.stop()
+        store.close()
+
+
+@pytest.mark.services
+def test_a_server_shows_its_runs_and_does_what_another_asks(cluster: postgres.Cluster, tmp_path: Path):
+    """A real `moe-dashboard serve` with a data directory of its own; we are the other dashboard."""
+    url = cluster.fresh(f"server_{time.time_ns()}")
+    leases = tmp_path / "leases"
+    store = Store(url)
+    try:
+        with (
+            services.dashboard(
+                tmp_path / "server", store_url=url, benchmark_targets=SLOW, benchmark_lease_dir=leases
+            ),
+            opened(tmp_path / "ours") as ours,
+        ):
+            hosts = Hosts(ours.benchmarks, store.benchmarks, lambda: DEVICES)
+            services.wait_until(hosts.places, 60, "the server to show itself")
+            [place] = hosts.places()
+            assert "cpu" in place.devices
+            hosts.ask_to_start(
+                place.place, who="Grace", target=SLOW, profile="standard", device="cpu", idempotency_key="k"
+            )
+            services.wait_until(lambda: any(run.state == "running" for run in hosts.runs()), 60, "the run")
+            [run] = hosts.runs()
+            assert (run.owner, bool(run.host)) == ("Grace", True)
+            hosts.cancel(run.run_id, "Ada")
+            services.wait_until(lambda: hosts.run(run.run_id).state == "cancelled", 60, "the end of it")
+            assert "Ada" in hosts.run(run.run_id).error
+    finally:
         store.close()

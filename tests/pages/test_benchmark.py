@@ -149,3 +149,29 @@ def test_runs_that_do_not_compare_show_no_difference():
     assert "change (%)" not in frame
     assert "time ÷ before" not in frame
     assert frame["before: median (ms)"].tolist() == [pytest.approx(3.0)]
+
+
+def test_a_second_run_of_the_same_question_has_a_history_with_a_cell_to_choose(open_page):
+    app = start(open_page("benchmark", benchmark_targets=(GOOD,)))
+    ended(in_address(app))
+    app.run()
+    assert "This is the only finished run of its kind" in words(app)
+    start(app)
+    second = in_address(app)
+    ended(second)
+    app.run()
+    cells = app.selectbox(key="address-cell")
+    assert len(cells.options) == 2
+    table = next(frame.value for frame in app.dataframe if "environment changed" in frame.value)
+    assert table["id"].iloc[0] == second
+    assert len(table) == 2
+    assert list(table["environment changed"]) == ["", ""]
+
+
+def test_through_slurm_is_offered_where_it_is_configured_alone(open_page):
+    app = open_page("benchmark", benchmark_targets=(GOOD,))
+    assert not [box for box in app.selectbox if box.key == "benchmark-where"]
+    app = open_page("benchmark", benchmark_targets=(GOOD,), benchmark_slurm={"partition": "gpu"})
+    assert list(app.selectbox(key="benchmark-where").options) == ["This machine", "Through Slurm"]
+    app.selectbox(key="benchmark-where").select("slurm").run()
+    assert list(app.selectbox(key="benchmark-device").options) == ["As configured for Slurm", "CPU"]
