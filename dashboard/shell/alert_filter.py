@@ -36,13 +36,21 @@ def controls(view: View) -> None:
             "severity",
             width=160,
         )
-        address.select("Order", SORTS, "sort", width=210)
-        address.select("Group by", {"": "nothing"} | {name: name for name in _labels()}, "group", width=160)
-        address.moment(
-            "What was there at", "at", view.zone, why="Shows what was pending or firing at that time as well."
-        )
         address.switch("Not silenced", "unsilenced")
         address.switch("Not acknowledged", "unowned")
+        # on a telephone the list itself must not stand under a screen of controls
+        with st.popover("Order, groups, a moment", icon=":material/tune:"):
+            address.select("Order", SORTS, "sort", width=260)
+            address.select(
+                "Group by", {"": "nothing"} | {name: name for name in _labels()}, "group", width=260
+            )
+            address.moment(
+                "What was there at",
+                "at",
+                view.zone,
+                width=260,
+                why="Shows what was pending or firing at that time as well.",
+            )
 
 
 def chosen(known: AlertList) -> tuple[Entry, ...]:

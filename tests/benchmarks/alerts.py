@@ -176,7 +176,7 @@ def report(directory: Path, count: int = 10_000) -> Iterator[str]:
                     ),
                 )
                 began = time.perf_counter()
-                shown.page.goto(f"{dashboard.url}/alerts")
+                shown.page.goto(f"{dashboard.url}/alerts", wait_until="commit", timeout=300_000)
                 services.wait_until(lambda: "run-0" in shown.page.inner_text("body"), 120, "the first card")
                 painted = time.perf_counter() - began
                 services.wait_until(

@@ -26,7 +26,7 @@ from dashboard.settings import Settings
 from tests import services
 from tests.browser.screen import Screen, screen
 
-pytestmark = [pytest.mark.browser, pytest.mark.services, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.browser, pytest.mark.services, pytest.mark.timeout(600)]
 
 NAME = "LowPopulationDiversity"
 REFRESH_SECONDS = 3.0
