@@ -63,7 +63,9 @@ def draw(
         meta={"axis": options.axis, "knots": knots(frame, across)},
     )
     figure.update_xaxes(**x_axis(options.axis))
-    figure.update_yaxes(rangemode="tozero", tickformat=",~r", title={"text": "failed evaluations"})
+    figure.update_yaxes(
+        rangemode="tozero", tickformat=",~r", title={"text": "failed evaluations"}, domain=[0, 1]
+    )
     marked(figure, frame, across, options, noted)
     return figure
 
