@@ -251,6 +251,7 @@ class Sources:
             runs=self.runs,
             sampler=self.sampler,
             store=self.store,
+            benchmarks=self.benchmarks,
         )
 
 

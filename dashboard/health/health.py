@@ -14,6 +14,7 @@ from typing import Any
 from collectors.prometheus import Prometheus
 from collectors.runs import RunsDirectory
 from dashboard import __version__
+from dashboard.health import benchmarks as benchmarking
 from dashboard.health import machine, sources
 from dashboard.health.check import Check, Probe
 from dashboard.sampler import Sampler
@@ -43,6 +44,7 @@ class Health:
         runs: RunsDirectory | None = None,
         sampler: Sampler | None = None,
         store: machine.Store | None = None,
+        benchmarks: benchmarking.Runs | None = None,
         timeout_seconds: float = 3.0,
         keep_seconds: float = 5.0,
     ) -> None:
@@ -67,6 +69,7 @@ class Health:
             "clock_skew": lambda: sources.clock_skew(prometheus),
             "sampler": lambda: machine.sampling(sampler),
             "log": lambda: sources.log(settings, runs),
+            "benchmarks": lambda: benchmarking.under_way(benchmarks),
         }
         self._probes = tuple(Probe(name, ask, timeout_seconds) for name, ask in asked.items())
 
