@@ -244,6 +244,11 @@ class AlertBoard:
                 for alert in look.prometheus.alerts
             )
         notified = None if look.notified is None else [alert.labels for alert in look.notified]
+        found += [
+            pipeline.of_unread(replica.url, replica.left_out)
+            for replica in self._alertmanagers
+            if replica.left_out
+        ]
         return found + pipeline.of_alertmanagers(look.statuses, notified, rules_fire=rules_fire)
 
     def _end_acknowledgements(self, look: _Look) -> None:

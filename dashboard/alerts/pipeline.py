@@ -125,6 +125,16 @@ def of_targets(targets: Sequence[Mapping[str, Any]], now: float) -> list[Finding
     return found
 
 
+def of_unread(url: str, number: int) -> Finding:
+    """Alerts of an Alertmanager that are written in a way nobody expects: the others are shown, these are missing."""
+    return Finding(
+        "alertmanager-unread",
+        "bad",
+        f"{_several(number, 'alert')} of {url} could not be read and {'is' if number == 1 else 'are'} missing here.",
+        "Look at Alertmanager itself; its version may be newer than this dashboard knows.",
+    )
+
+
 def of_alertmanagers(
     statuses: Sequence[Mapping[str, Any] | Unavailable],
     notified: Iterable[Mapping[str, str]] | None,

@@ -126,6 +126,45 @@ def test_an_acknowledgement_made_on_one_replica_is_seen_on_the_other(browser, si
         assert first.errors == second.errors == []
 
 
+def test_a_connection_that_breaks_loses_nothing_of_what_a_viewer_had(browser, site):
+    """The replica dies under the viewer: the other takes over with the same view, filter, place on the page and typed text."""
+    with _viewer(browser, site, "two") as shown:
+        shown.open("/alerts?from=now-15m&to=now&refresh=2s")
+        shown.page.get_by_role("textbox", name="Filter").fill('alertname="LowPopulationDiversity"')
+        shown.page.get_by_role("textbox", name="Filter").press("Enter")
+        shown.wait_for(lambda: "LowPopulationDiversity" in shown.page.url, 30, "the filter in the address")
+        shown.page.get_by_text("Details", exact=True).click()
+        comment = shown.page.get_by_role("textbox", name="Comment")
+        comment.fill("half a sentence that nobody sent")
+        shown.page.locator("[data-testid='stMain']").evaluate("main => main.scrollTo(0, 200)")
+        place = shown.page.locator("[data-testid='stMain']").evaluate("main => main.scrollTop")
+        address = shown.page.url
+        site.two.child.kill()
+        try:
+            shown.page.wait_for_selector(
+                "[data-testid='stApp'][data-test-connection-state='CONNECTED']", timeout=60_000
+            )
+            shown.wait_for(lambda: _sessions(site.one) >= 1, 60, "the other replica to have the viewer")
+            shown.wait_until_idle()
+            assert shown.page.url == address
+            assert (
+                shown.page.get_by_role("textbox", name="Filter").input_value()
+                == 'alertname="LowPopulationDiversity"'
+            )
+            assert (
+                shown.page.get_by_role("textbox", name="Comment").input_value()
+                == "half a sentence that nobody sent"
+            )
+            assert (
+                abs(shown.page.locator("[data-testid='stMain']").evaluate("main => main.scrollTop") - place)
+                < 60
+            )
+            assert "Last 15 minutes" in shown.page.content()
+            assert not [error for error in shown.errors if "uncaught" in error]
+        finally:
+            site.two.start()
+
+
 def test_a_replica_that_is_gone_is_left_out(site):
     assert _answered(site, "one") == site.one.port
     site.one.stop()

@@ -63,7 +63,7 @@ def site(directory: Path) -> Iterator[Site]:
         dashboard = stack.enter_context(
             services.dashboard(
                 directory / "dashboard", data_dir=disk.path / "data", prometheus_url=to_prometheus.url,
-                alertmanager_url=to_alertmanager.url, refresh_seconds=1, prometheus_timeout_seconds=2, runs_dir=runs,
+                alertmanager_url=to_alertmanager.url, refresh_seconds=2, prometheus_timeout_seconds=2, runs_dir=runs,
             )
         )  # fmt: skip
         services.wait_until(

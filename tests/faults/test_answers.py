@@ -194,6 +194,13 @@ def test_silences_of_an_alertmanager(answering, alertmanager, body):
 def test_one_alert_that_cannot_be_read_takes_no_other_with_it(answering, alertmanager):
     answering.body = said([ALERT, {"labels": {"alertname": "Odd"}}, 7, {**ALERT, "fingerprint": "2"}])
     assert [alert.fingerprint for alert in alertmanager.alerts()] == ["197c0b2c5ed92ce0", "2"]
+    assert alertmanager.left_out == 2
+    board = AlertBoard(None, [alertmanager])
+    listed = board.look()
+    board.close()
+    assert len(listed.entries) == 2
+    assert "2 alerts of" in next(one.words for one in listed.findings if one.kind == "alertmanager-unread")
+    assert not listed.quiet
 
 
 @given(body=damaged(recorded("loki/query_range.json")))

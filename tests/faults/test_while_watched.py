@@ -26,7 +26,7 @@ def _source(name: str) -> str:
     return next(word for word in ("prometheus", "alertmanager", "store", "disk") if word in name)
 
 
-PATIENCE = 60.0  # seconds for a state to show or to go; a quiet machine needs three
+PATIENCE = 120.0  # seconds for a state to show or to go; a quiet machine needs three
 QUIET = re.compile(r"Nothing is pending or firing|No alerts")
 PAIRS = [(one, other) for one, other in itertools.combinations(FAULTS, 2) if _source(one) != _source(other)]
 
@@ -46,7 +46,7 @@ def watching(browser, broken: Site) -> Iterator[dict[str, Screen]]:
         pages = {}
         for path in ("/alerts", "/health-checks", "/inference?from=now-5m&to=now"):
             shown = stack.enter_context(screen(browser, broken.dashboard.url))
-            shown.open(path)
+            shown.open(path, seconds=2 * PATIENCE)
             pages[path.partition("?")[0]] = shown
         yield pages
 
@@ -130,7 +130,7 @@ def test_everything_is_broken_and_every_page_still_says_so(browser, broken, watc
             stack.enter_context(FAULTS[name][0](broken))
         visitor = stack.enter_context(screen(browser, broken.dashboard.url))
         for entry in ENTRIES:
-            visitor.open(f"/{entry.url}")
+            visitor.open(f"/{entry.url}", seconds=PATIENCE)
             sound(visitor)
             assert not QUIET.search(visitor.text()), entry.url
             assert len(visitor.text()) > 80, f"/{entry.url} says nothing"
@@ -140,7 +140,7 @@ def test_everything_is_broken_and_every_page_still_says_so(browser, broken, watc
 
 def test_what_somebody_typed_survives_a_full_disk_and_is_kept_when_there_is_room(browser, broken):
     with screen(browser, broken.dashboard.url) as shown:
-        shown.open("/alerts")
+        shown.open("/alerts", seconds=PATIENCE)
         shown.page.get_by_text("Details", exact=True).first.click()
         name = shown.page.get_by_role("textbox", name="Your name").first
         name.fill("Grace")
