@@ -19,7 +19,7 @@ from collectors.unavailable import Unavailable
 from collectors.xid import XidWatch
 from dashboard.benchmark.index import RunSummary
 from dashboard.catalogue import units
-from dashboard.runbooks import Context, Found, Origins
+from dashboard.runbooks import Context, Found, Origins, actions
 from dashboard.runbooks.questions import KNOWN, SOURCES, parse
 from dashboard.sampler import Sampler
 from tests.fakes.nvml.driver import Driver, driver
@@ -73,6 +73,14 @@ def test_a_question_s_name_ends_in_the_unit_of_its_answer(source):
     for name, question in KNOWN[source].items():
         assert SUFFIX[name.rpartition("-")[2]] is question.unit
         assert question.about
+
+
+def test_every_question_and_action_is_in_the_guide_for_authors():
+    guide = (Path(__file__).parents[2] / "docs" / "runbooks.md").read_text(encoding="utf-8")
+    for source in SOURCES:
+        for name, question in KNOWN[source].items():
+            assert f"| `{source}` | `{name}` | {question.about} | {question.unit.name} |" in guide
+    assert all(f"| `{name}` |" in guide for name in actions.KNOWN)
 
 
 # NVML
