@@ -13,12 +13,13 @@ from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
+from collectors import health
 from collectors.unavailable import Unavailable
 from dashboard.alerts import rule_doctor
 from dashboard.alerts.rules import Rule, RuleFileError, from_file, from_prometheus, from_text
 from dashboard.export.rules import rules as exported
 from dashboard.export.rules import runbook_url
-from dashboard.feed import Availability
+from dashboard.feed import Availability, Window
 from dashboard.runbooks import coverage, names
 from dashboard.settings import PREFIX, Settings
 from dashboard.sources import Sources
@@ -140,6 +141,16 @@ def _sources(sources: Sources) -> list[Line]:
     if not sources.alertmanagers:
         lines.append(Line("Alertmanager", "off", "Not configured.", "Set MOE_DASHBOARD_ALERTMANAGER_URL."))
     lines.append(_asked("runs directory", sources.runs, _runs, "MOE_DASHBOARD_RUNS_DIR"))
+    lines.append(
+        _asked(
+            "Loki",
+            sources.loki,
+            lambda loki: _done(lambda: loki.tail(limit=1), "answers a query."),
+            "MOE_DASHBOARD_LOKI_URL",
+        )
+    )
+    lines.append(_asked("trace store", sources.traces, _traces, "MOE_DASHBOARD_TRACE_URL"))
+    lines += [_asked(f"health of {name}", url, _watched, "") for name, url in settings.health_urls.items()]
     if sources.prometheus is None and sources.runs is None:
         lines.append(
             Line(
@@ -191,7 +202,22 @@ def _runs(runs: Any) -> str:
     return f"{len(runs.runs())} runs in {runs.path}."
 
 
-def _done(do: Callable[[], None], words: str) -> str:
+def _traces(traces: Any) -> str:
+    looked = traces.search(Window.parse("now-1h", "now"), limit=1)
+    if looked.unavailable is not None:
+        raise looked.unavailable
+    found = "has traces" if looked.value else "has no trace"
+    return f"answers; it {found} of {traces.service} in the last hour."
+
+
+def _watched(url: str) -> str:
+    found = health.read(url)
+    if found.state == "fail":
+        raise Unavailable(f"It is not well, or says so: {found.said}", kind="unhealthy")
+    return f"well{', with a warning: ' + found.said if found.state == 'warn' else ''} (HTTP {found.status})."
+
+
+def _done(do: Callable[[], object], words: str) -> str:
     do()
     return words
 

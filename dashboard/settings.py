@@ -65,6 +65,12 @@ class Settings:
         {}, "sent to the trace store, e.g. X-Scope-OrgID=team-a (environment: k=v,k=v)", secret=True
     )
 
+    health_urls: dict[str, str] = _knob(
+        {},
+        "health addresses of other services to watch, name=URL, e.g. router=http://router:8080/health (shown on the Health page)",
+        secret=True,
+    )
+
     # where this server keeps things
     data_dir: Path = _knob(Path("var"), "benchmark runs and the store live here")
     store_url: str | None = _knob(
@@ -162,6 +168,9 @@ class Settings:
             if environ.get(variable, "") != "":
                 values[name] = _cast(knob, environ[variable], variable)
         chosen = cls(**values)
+        for name, url in chosen.health_urls.items():
+            if not url.startswith(("http://", "https://")):
+                raise SettingError(f"health_urls: that of {name!r} does not begin with http:// or https://.")
         if chosen.trace_store not in TRACE_STORES:
             raise SettingError(
                 f"trace_store: {chosen.trace_store!r} is not one of {', '.join(TRACE_STORES)}."

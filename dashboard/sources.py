@@ -251,6 +251,8 @@ class Sources:
             runs=self.runs,
             sampler=self.sampler,
             store=self.store,
+            loki=self.loki,
+            traces=self.traces,
             benchmarks=self.benchmarks,
         )
 

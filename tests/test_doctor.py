@@ -78,7 +78,9 @@ def test_against_a_real_prometheus(
     assert status == 1  # the guide's rules are loaded, and the job is called otherwise
     found = json.loads(out)
     states = {line["what"].partition(" ")[0]: line["state"] for line in found["sources"]}
-    assert states == {"Prometheus": "ok", "Alertmanager": "ok", "runs": "ok", "store": "ok"}
+    assert states == {
+        "Prometheus": "ok", "Alertmanager": "ok", "runs": "ok", "store": "ok", "Loki": "off", "trace": "off",
+    }  # fmt: skip
     metrics = {one["name"]: one["state"] for one in found["metrics"]}
     assert metrics["evolution_fitness_best"] == "present"
     assert metrics["training_loss"] == "never"

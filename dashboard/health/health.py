@@ -8,12 +8,15 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from collectors.prometheus import Prometheus
 from collectors.runs import RunsDirectory
 from dashboard import __version__
+from dashboard.feed import LogLines, Traces
 from dashboard.health import benchmarks as benchmarking
 from dashboard.health import machine, sources
 from dashboard.health.check import Check, Probe
@@ -21,6 +24,7 @@ from dashboard.sampler import Sampler
 from dashboard.settings import Settings
 
 Answer = tuple[int, dict[str, Any]]
+WATCHED = "watched:"  # before the name of a health address of somebody else's
 PAST_SECONDS = 3600.0  # how long what was found is remembered
 
 
@@ -45,6 +49,8 @@ class Health:
         sampler: Sampler | None = None,
         store: machine.Store | None = None,
         benchmarks: benchmarking.Runs | None = None,
+        loki: LogLines | None = None,
+        traces: Traces | None = None,
         timeout_seconds: float = 3.0,
         keep_seconds: float = 5.0,
     ) -> None:
@@ -70,7 +76,11 @@ class Health:
             "sampler": lambda: machine.sampling(sampler),
             "log": lambda: sources.log(settings, runs),
             "benchmarks": lambda: benchmarking.under_way(benchmarks),
+            "loki": lambda: sources.lines(loki),
+            "traces": lambda: sources.traces(traces),
         }
+        for name, url in settings.health_urls.items():
+            asked[f"{WATCHED}{name}"] = partial(_watched, f"{WATCHED}{name}", url, timeout_seconds)
         self._probes = tuple(Probe(name, ask, timeout_seconds) for name, ask in asked.items())
 
     def live(self) -> Answer:
@@ -123,6 +133,10 @@ class Health:
         if failed:
             said["failed_checks"] = failed
         return (503 if failed else 200), said
+
+
+def _watched(name: str, url: str, timeout_seconds: float) -> Check:
+    return replace(sources.watched(url, timeout_seconds * 0.9), name=name)
 
 
 def _said(check: Check, *, verbose: bool) -> dict[str, Any]:

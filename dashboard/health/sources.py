@@ -10,11 +10,12 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from collectors import logs
+from collectors import health, logs
 from collectors.prometheus import Prometheus
 from collectors.runs import Generations, RunRecord, RunsDirectory
 from collectors.unavailable import Unavailable
 from dashboard.catalogue import evolution as catalogue
+from dashboard.feed import LogLines, Traces, Window
 from dashboard.health.check import Check, Detail, not_here
 from dashboard.settings import Settings
 
@@ -191,6 +192,47 @@ def log(settings: Settings, runs: RunsDirectory | None) -> Check:
             error_type="not-json",
         )
     return Check("log", healthy=True, message="The logs can be read.", details=details)
+
+
+def watched(url: str, timeout_seconds: float) -> Check:
+    """Another service's own health address, in whatever shape it answers. Its words are for people inside."""
+    began = time.monotonic()
+    found = health.read(url, timeout_seconds=timeout_seconds)
+    details: dict[str, Detail] = {
+        "state": found.state,
+        "http_status": found.status,
+        "latency_seconds": round(time.monotonic() - began, 4),
+    }
+    message = {"pass": "It says that it is well.", "warn": "It says that it is well, with a warning."}.get(
+        found.state, "It is not well, or says so."
+    )
+    if found.shape == "page":
+        message = "It answered a web page, which is no health report."
+    if found.shape == "redirect":
+        message = "It answered a redirect, which is not followed."
+    failed = found.state == "fail"
+    return Check(
+        "watched", healthy=not failed, message=message, details=details, reason=found.said,
+        error_type={"page": "web-page", "redirect": "redirect"}.get(found.shape, "unhealthy") if failed else None,
+    )  # fmt: skip
+
+
+def lines(loki: LogLines | None) -> Check:
+    """Loki answers a query."""
+    if loki is None:
+        return not_here("loki", "No Loki is configured.")
+    loki.tail(limit=1)
+    return Check("loki", healthy=True, message="Loki answers.")
+
+
+def traces(store: Traces | None) -> Check:
+    """The trace store answers a search."""
+    if store is None:
+        return not_here("traces", "No trace store is configured.")
+    looked = store.search(Window.parse("now-5m", "now"), limit=1)
+    if looked.unavailable is not None:
+        raise looked.unavailable
+    return Check("traces", healthy=True, message="The trace store answers.")
 
 
 def evolution(runs: RunsDirectory | None, prometheus: Prometheus | None) -> Check:

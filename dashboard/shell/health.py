@@ -17,6 +17,7 @@ from dashboard.catalogue.units import SECONDS
 from dashboard.feed import Availability
 from dashboard.feed.source import Shared
 from dashboard.health import Check
+from dashboard.health.health import WATCHED
 from dashboard.shell import charts, states
 from dashboard.shell.look import Look
 from dashboard.shell.text import ago, clock, plain, visible
@@ -37,7 +38,14 @@ NAMES = {
     "clock_skew": "clocks",
     "sampler": "looks at this machine",
     "log": "structured logs",
+    "loki": "Loki",
+    "traces": "the trace store",
 }
+
+
+def named(check: str) -> str:
+    """What people call a check; a watched address has the name its operator gave it."""
+    return NAMES.get(check) or f"{check.removeprefix(WATCHED)} (its own health)"
 
 
 def targets(look: Look) -> None:
@@ -139,7 +147,7 @@ def checks(look: Look) -> None:
     applying = [check for check in found if check.applies]
     (st.error if failed else st.success)(
         plain(
-            f"{len(failed)} of {len(applying)} checks fail: {', '.join(NAMES.get(check.name, check.name) for check in failed)}."
+            f"{len(failed)} of {len(applying)} checks fail: {', '.join(named(check.name) for check in failed)}."
             if failed
             else f"All {len(applying)} checks that apply here are well."
         ),
@@ -147,9 +155,7 @@ def checks(look: Look) -> None:
     )
     for check in failed:
         st.warning(
-            plain(
-                f"{NAMES.get(check.name, check.name)}: {check.message} {check.reason} {check.advice}".strip()
-            ),
+            plain(f"{named(check.name)}: {check.message} {check.reason} {check.advice}".strip()),
             icon=":material/warning:",
         )
     ordered = sorted(found, key=lambda check: (check.healthy, not check.applies))
@@ -161,7 +167,7 @@ def checks(look: Look) -> None:
 def _check(check: Check, look: Look) -> dict[str, str]:
     details = ", ".join(f"{name} {value}" for name, value in check.details.items() if value is not None)
     return {
-        "check": NAMES.get(check.name, check.name),
+        "check": named(check.name),
         "state": "fails" if not check.healthy else "well" if check.applies else "does not apply",
         "says": visible(" ".join(filter(None, [check.message, check.reason, check.advice]))),
         "took": SECONDS.format(check.seconds),
@@ -188,7 +194,7 @@ def past(look: Look) -> None:
     states.quiet(f"{looked}. Nobody looks while nobody asks. These failed:")
     rows = [
         {
-            "check": NAMES.get(name, name),
+            "check": named(name),
             "failed": f"{len(failed)} of {len(looks)} times",
             "first": clock(failed[0].checked_at, look.view.zone),
             "last": clock(failed[-1].checked_at, look.view.zone),
