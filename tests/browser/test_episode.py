@@ -182,7 +182,7 @@ def test_an_episode_from_its_beginning_to_its_place_in_the_history(
         assert row["fired"] == pytest.approx(fired, abs=1)
         assert stopping - SLACK_SECONDS <= row["ended"] <= stopped + SLACK_SECONDS
         assert row["who had it"] == "Grace: mutation is off"
-        low = [value for at, value in recorded(site.prometheus, selector, 120) if since - 1 <= at <= stopped]
+        low = [value for at, value in recorded(site.prometheus, selector, 1200) if since - 1 <= at <= stopped]
         assert float(row["worst value"]) in {float(f"{value:.4g}") for value in low}
         assert float(row["worst value"]) < 0.1
         assert int(row["generations"].split(" to ")[0]) >= 0
