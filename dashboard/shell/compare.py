@@ -83,12 +83,15 @@ def _listed(shown: Sequence[Run], *, every: bool, pinned: Baseline | None, look:
 
 
 def _selected() -> None:
-    """Checkboxes changed: the address names the runs, in the table's order; those that are not shown stay chosen."""
+    """Checkboxes changed: the address names the runs. Those that were chosen keep their order, also where they are not shown."""
     shown = st.session_state.get("runs-shown", ())
-    checked = st.session_state["runs-table"]["selection"]["rows"]
-    hidden = () if address.held(ALL) == "1" else [one for one in address.several(CHOSEN) if one not in shown]
+    checked = [
+        shown[row] for row in sorted(st.session_state["runs-table"]["selection"]["rows"]) if row < len(shown)
+    ]
+    before = () if address.held(ALL) == "1" else address.several(CHOSEN)
+    stay = [run_id for run_id in before if run_id in checked or run_id not in shown]
     address.hold(ALL, "")
-    address.hold_several(CHOSEN, [*hidden, *(shown[row] for row in sorted(checked) if row < len(shown))])
+    address.hold_several(CHOSEN, list(dict.fromkeys([*stay, *checked])))
 
 
 def rows(shown: Sequence[Run], now: float, pinned: Baseline | None) -> pd.DataFrame:

@@ -71,6 +71,14 @@ def test_a_checked_run_is_in_the_address_and_stays_chosen_when_another_run_begin
         tick(shown, 0)
         shown.wait_for(lambda: len(chosen(shown)) == 2, 20, "both runs in the address")
         shown.wait_for(lambda: set(shown.page.evaluate(LINES)) == {"healthy", "newest"}, 30, "both curves")
+        assert (
+            chosen(shown)[0] == healthy
+        )  # who was chosen first stays first, and others are measured against it
+        measured = "() => document.querySelector(\"[data-testid='stSelectbox'] input[aria-label*='Measured against']\")?.value"
+        shown.wait_for(
+            lambda: shown.page.evaluate(measured) == "healthy", 20, "what the others are measured against"
+        )
+        shown.wait_for(lambda: "healthy; " in shown.text(), 20, "the area in words")
         assert shown.errors == []
 
 
