@@ -32,7 +32,7 @@ log = structlog.get_logger("dashboard.server")
 def serve(settings: Settings) -> int:
     """Serve until interrupted; returns the exit code of the process."""
     configuration.use(settings)
-    journal.configure(settings.data_dir / "logs")
+    journal.configure(settings.data_dir / "logs", level=settings.log_level)
     sources = current()
     app(sources).run(config=_config(settings))
     return 0
@@ -56,7 +56,11 @@ def app(sources: Sources) -> st.App:
 
     return st.App(
         Path(__file__).with_name("sitemap.py"),
-        routes=[*routes(sources.health, sources.registry), *assets.routes(entry.url for entry in ENTRIES), later.route()],
+        routes=[
+            *routes(sources.health, sources.registry),
+            *assets.routes(entry.url for entry in ENTRIES),
+            later.route(),
+        ],
         middleware=[Middleware(SafetyHeaders, documents=[assets.empty_page()])],
         lifespan=lifespan,
         on_script_error=_logged,

@@ -13,6 +13,7 @@ from typing import Any, cast
 
 PREFIX = "MOE_DASHBOARD_"
 TRACE_STORES = ("jaeger", "tempo")
+LOG_LEVELS = ("debug", "info", "warning", "error")
 
 
 class SettingError(ValueError):
@@ -83,6 +84,7 @@ class Settings:
     exporter_port: int = _knob(9105, "port of `moe-dashboard exporter`")
     refresh_seconds: float = _knob(5.0, "how often a page looks again; one look serves every viewer")
     window: str = _knob("1h", "how far back a page looks unless the URL says otherwise")
+    log_level: str = _knob("info", "least level this server writes of itself: debug, info, warning or error")
     read_only: bool = _knob(False, "refuse everything that writes: benchmark, acknowledge, silence, tick")
 
     # who may do what
@@ -168,6 +170,8 @@ class Settings:
             if environ.get(variable, "") != "":
                 values[name] = _cast(knob, environ[variable], variable)
         chosen = cls(**values)
+        if chosen.log_level not in LOG_LEVELS:
+            raise SettingError(f"log_level: {chosen.log_level!r} is not one of {', '.join(LOG_LEVELS)}.")
         for name, url in chosen.health_urls.items():
             if not url.startswith(("http://", "https://")):
                 raise SettingError(f"health_urls: that of {name!r} does not begin with http:// or https://.")

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from dashboard import journal
+from dashboard.settings import SettingError, Settings
 
 
 def said(program: str, *arguments: object) -> tuple[list[dict], subprocess.CompletedProcess[str]]:
@@ -237,3 +238,9 @@ def test_this_module_changes_nothing_until_it_is_asked_to():
     assert not [
         handler for handler in logging.getLogger().handlers if type(handler).__module__ == journal.__name__
     ]
+
+
+def test_the_level_is_a_setting_and_a_level_that_is_none_is_said():
+    assert Settings.load(environ={"MOE_DASHBOARD_LOG_LEVEL": "warning"}).log_level == "warning"
+    with pytest.raises(SettingError, match="log_level"):
+        Settings.load(environ={"MOE_DASHBOARD_LOG_LEVEL": "loud"})

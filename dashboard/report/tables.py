@@ -2,7 +2,6 @@
 
 import io
 import json
-import re
 import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,8 +11,7 @@ from typing import Any
 
 import pandas as pd
 
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
-_NUMBER = re.compile(r"[+-]?[\d.]")
+from dashboard.spreadsheet import tame
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,15 +33,8 @@ class Table:
 
 def tamed(frame: pd.DataFrame) -> pd.DataFrame:
     """Text that a spreadsheet would run as a formula gets an apostrophe before it: names and labels come from outside."""
-    columns = {
-        name: frame[name].map(_tame) for name in frame.columns if frame[name].dtype.kind not in "fiubM"
-    }
-    return frame.assign(**columns).rename(columns=_tame) if columns else frame.rename(columns=_tame)
-
-
-def _tame(value: Any) -> Any:
-    risky = isinstance(value, str) and value.startswith(_FORMULA) and not _NUMBER.match(value)
-    return f"'{value}" if risky else value
+    columns = {name: frame[name].map(tame) for name in frame.columns if frame[name].dtype.kind not in "fiubM"}
+    return frame.assign(**columns).rename(columns=tame) if columns else frame.rename(columns=tame)
 
 
 def utc(moment: float | None) -> str | None:

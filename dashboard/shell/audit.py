@@ -19,6 +19,7 @@ from dashboard.shell.look import Look
 from dashboard.shell.text import plain, visible
 from dashboard.shell.view import View
 from dashboard.sources import Sources, current
+from dashboard.spreadsheet import tame
 from dashboard.store import Action
 
 MOST_SHOWN = 1000  # lines of the table; the files hold all
@@ -105,7 +106,7 @@ def as_csv(actions: Sequence[Action]) -> str:
     writer.writerow(FIELDS)
     for action in actions:
         fields = _fields(action) | {"detail": _detail(action)}
-        writer.writerow([_harmless(str(fields[name])) for name in FIELDS])
+        writer.writerow([tame(str(fields[name])) for name in FIELDS])
     return text.getvalue()
 
 
@@ -142,11 +143,6 @@ def _fields(action: Action) -> dict[str, object]:
 
 def _detail(action: Action) -> str:
     return json.dumps(action.detail, ensure_ascii=False) if action.detail else ""
-
-
-def _harmless(text: str) -> str:
-    """Spreadsheets run what begins like a formula, also from a file of text."""
-    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
 
 
 def _mentions(action: Action, spoken: Sequence[str]) -> bool:
