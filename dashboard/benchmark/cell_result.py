@@ -30,8 +30,14 @@ def save_samples(path: Path, timing: Timing) -> None:
     part.rename(path)
 
 
-def summarise(workload: Workload, timing: Timing, error: float | None) -> dict[str, Any]:
-    """Plain data of one cell in one launch. Fast and wrong is "wrong", whatever the clock said."""
+def summarise(
+    workload: Workload, timing: Timing, error: float | None, compiled: dict[str, Any] | None = None
+) -> dict[str, Any]:
+    """Plain data of one cell in one launch. Fast and wrong is "wrong", whatever the clock said.
+
+    Args:
+        compiled: what torch.compile did, see `compiling`.
+    """
     primary = timing.primary
     status, reason = "ok", ""
     if error is not None and not error <= workload.error_limit:  # NaN is not within any limit
@@ -53,6 +59,7 @@ def summarise(workload: Workload, timing: Timing, error: float | None) -> dict[s
         "replay_p50_seconds": None if timing.replay is None else float(np.median(timing.replay)),
         "replay_reason": timing.replay_reason,
         "first_call_seconds": timing.first_call,
+        "compiled": compiled,
         "warm_up_calls": timing.warm_up_calls,
         "steady": timing.steady,
         "stopped_by": timing.stopped_by,

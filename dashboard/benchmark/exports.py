@@ -8,16 +8,16 @@ from xml.sax.saxutils import escape, quoteattr
 
 from dashboard.benchmark.comparison import Comparison
 from dashboard.catalogue.units import SAMPLES_PER_SECOND, SECONDS
+from dashboard.spreadsheet import tame
 
 Report = Mapping[str, Any]
 
 COLUMNS = (
     "cell", "status", "reason", "p50_seconds", "p50_low_seconds", "p50_high_seconds", "p95_seconds", "p99_seconds",
-    "n", "launches", "samples_per_second", "tokens_per_second", "first_call_seconds", "peak_memory_bytes",
-    "error_relative", "share_of_floor", "bound", "flags",
+    "n", "launches", "samples_per_second", "tokens_per_second", "enqueue_seconds", "replay_p50_seconds",
+    "first_call_seconds", "compile_seconds", "graph_breaks", "peak_memory_bytes", "error_relative",
+    "share_of_peak", "share_of_floor", "bound", "power_watts", "joules_per_token", "flags",
 )  # fmt: skip
-
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def rows(report: Report) -> list[dict[str, Any]]:
@@ -26,6 +26,7 @@ def rows(report: Report) -> list[dict[str, Any]]:
     for cell in report["cells"]:
         p50 = cell.get("p50_seconds") or {}
         roofline = cell.get("roofline") or {}
+        compiled, watched = cell.get("compiled") or {}, cell.get("gpu") or {}
         peaks = [value for value in (cell.get("peak_memory") or {}).values() if value is not None]
         found.append(
             {
@@ -41,11 +42,18 @@ def rows(report: Report) -> list[dict[str, Any]]:
                 "launches": cell["k"],
                 "samples_per_second": cell.get("samples_per_second"),
                 "tokens_per_second": cell.get("tokens_per_second"),
+                "enqueue_seconds": cell.get("enqueue_seconds"),
+                "replay_p50_seconds": cell.get("replay_p50_seconds"),
                 "first_call_seconds": cell.get("first_call_seconds"),
+                "compile_seconds": compiled.get("seconds"),
+                "graph_breaks": compiled.get("graph_breaks"),
                 "peak_memory_bytes": max(peaks) if peaks else None,
                 "error_relative": cell.get("error_relative"),
+                "share_of_peak": roofline.get("share_of_peak"),
                 "share_of_floor": roofline.get("share_of_floor"),
                 "bound": roofline.get("bound"),
+                "power_watts": watched.get("power_watts"),
+                "joules_per_token": watched.get("joules_per_token"),
                 "flags": ", ".join(cell.get("flags", ())),
             }
         )
@@ -58,12 +66,8 @@ def as_csv(report: Report) -> str:
     writer = csv.DictWriter(out, COLUMNS, lineterminator="\n")
     writer.writeheader()
     for row in rows(report):
-        writer.writerow({name: _tame(value) for name, value in row.items()})
+        writer.writerow({name: tame(value) for name, value in row.items()})
     return out.getvalue()
-
-
-def _tame(value: Any) -> Any:
-    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value
 
 
 def quantile_text(found: Mapping[str, Any] | None) -> str:
@@ -88,6 +92,30 @@ def median_text(cell: Mapping[str, Any]) -> str:
     return f"{SECONDS.format(p50['value'])} ± {(p50['high'] - p50['low']) / 2 / p50['value']:.1%}"
 
 
+def remarks(cell: Mapping[str, Any]) -> str:
+    """What to know of a cell before believing its number, in one line; why there is none, where there is none."""
+    if cell["status"] != "ok":
+        return f"{cell['status']}: {cell['reason']}"
+    said = list(cell.get("flags", ()))
+    if "launch-bound" in said:
+        replay = cell.get("replay_p50_seconds")
+        said.append(f"handing a call over takes {SECONDS.format(cell.get('enqueue_seconds'))}")
+        if replay is not None:
+            said.append(f"replayed without the host {SECONDS.format(replay)}")
+        elif cell.get("replay_reason"):
+            said.append(f"no replay: {cell['replay_reason']}")
+    compiled = cell.get("compiled")
+    if compiled:
+        took = SECONDS.format(compiled["seconds"])
+        breaks = compiled["graph_breaks"]
+        said.append(f"compiled in {took}, {breaks or 'no'} graph break{'' if breaks == 1 else 's'}")
+        said += compiled["break_reasons"][:1]
+    joules = (cell.get("gpu") or {}).get("joules_per_token")
+    if joules is not None:
+        said.append(f"{joules:.3g} J a token")
+    return ", ".join(said)
+
+
 def as_markdown(report: Report) -> str:
     """A table for a pull request."""
     head = (
@@ -101,16 +129,11 @@ def as_markdown(report: Report) -> str:
         "|---|---|---|---|---|---|---|",
     ]
     for cell in report["cells"]:
-        remark = (
-            ", ".join(cell.get("flags", ()))
-            if cell["status"] == "ok"
-            else f"{cell['status']}: {cell['reason']}"
-        )
         rate = cell.get("samples_per_second")
         bound = (cell.get("roofline") or {}).get("bound") or "–"
         lines.append(
             f"| {_cell(cell['key'])} | {median_text(cell)} | {quantile_text(cell.get('p95_seconds'))} "
-            f"| {quantile_text(cell.get('p99_seconds'))} | {SAMPLES_PER_SECOND.format(rate)} | {bound} | {_cell(remark)} |"
+            f"| {quantile_text(cell.get('p99_seconds'))} | {SAMPLES_PER_SECOND.format(rate)} | {bound} | {_cell(remarks(cell))} |"
         )
     return "\n".join(lines) + "\n"
 

@@ -9,7 +9,7 @@ from html import escape
 from typing import Any
 
 from dashboard.benchmark.comparison import Comparison
-from dashboard.benchmark.exports import median_text, quantile_text
+from dashboard.benchmark.exports import median_text, quantile_text, remarks
 from dashboard.catalogue.units import BYTES, RATIO, SAMPLES_PER_SECOND, SECONDS
 
 Report = Mapping[str, Any]
@@ -107,7 +107,6 @@ def _cells(report: Report) -> str:
     for cell in report["cells"]:
         peaks = [value for value in (cell.get("peak_memory") or {}).values() if value is not None]
         roofline = cell.get("roofline") or {}
-        remark = ", ".join(cell.get("flags", ())) if cell["status"] == "ok" else cell["reason"]
         error = cell.get("error_relative")
         rows.append(
             [
@@ -118,18 +117,19 @@ def _cells(report: Report) -> str:
                 escape(quantile_text(cell.get("p99_seconds"))),
                 escape(SAMPLES_PER_SECOND.format(cell.get("samples_per_second"))),
                 escape(BYTES.format(max(peaks) if peaks else None)),
+                escape(RATIO.format(roofline.get("share_of_peak"))),
                 escape(RATIO.format(roofline.get("share_of_floor"))),
                 escape(roofline.get("bound") or "–"),
                 "–" if error is None else f"{error:.1e}",
                 f"{cell['k']}",
-                escape(remark),
+                escape(remarks(cell)),
             ]
         )
     headings = [
-        "cell", "", "p50 ± 95 %", "p95", "p99", "throughput", "peak memory", "of the floor", "bound by",
+        "cell", "", "p50 ± 95 %", "p95", "p99", "throughput", "peak memory", "of the peak", "of the floor", "bound by",
         "relative error", "launches", "remarks",
     ]  # fmt: skip
-    return f"<h2>Cells</h2>\n{_table(headings, rows, frozenset(range(2, 8)) | {9, 10})}"
+    return f"<h2>Cells</h2>\n{_table(headings, rows, frozenset(range(2, 9)) | {10, 11})}"
 
 
 def _launches(report: Report) -> str:
@@ -289,7 +289,8 @@ def _method() -> str:
         "Inputs are seeded random and rotate past the caches; the first call stands apart; calls are timed in steady state "
         "until the interval of the median is narrow enough, the garbage collector off. p50 is the geometric mean of launch "
         "medians with a t interval over launches, or the order-statistic interval of a single launch. p95 and p99 are given "
-        "only where n bounds them. “Of the floor” compares with the least time the arithmetic, the memory traffic or the "
-        "kernel launches would need at rates measured in the same launch. A cell whose error against a float64 reference "
+        "only where n bounds them. “Of the peak” is the arithmetic done against the rate of a matrix product in the same launch (MFU); "
+        "“of the floor” compares with the least time the arithmetic, the memory traffic or the "
+        "kernel launches would need at rates measured in the same launch. Where handing a call over is the bottleneck, p50 is of the device as it was kept waiting, and a replay without the host is given beside it. A cell whose error against a float64 reference "
         "exceeds what its dtype explains is wrong, however fast.</p>"
     )

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from dashboard.benchmark import environment, quantiles
+from dashboard.benchmark import environment, gpu_window, quantiles
 from dashboard.benchmark.directory import RunDirectory
 from dashboard.benchmark.distributions import t_quantile
 from dashboard.benchmark.spec import Side
@@ -22,14 +22,11 @@ SCHEMA = 1
 
 Event = Mapping[str, Any]
 
-_ENERGY_WINDOW_SECONDS = 2.0  # a counter that ticks every 10 to 100 ms says nothing about less
 _PEAK_OF = {
     "float32": "matmul_float32",
     "bfloat16": "matmul_bfloat16",
     "float16": "matmul_bfloat16",
 }
-_THROTTLED = 0x08 | 0x20 | 0x40 | 0x80  # NVML: hardware slowdown, software thermal, hardware thermal, brake
-_POWER_CAP = 0x04
 
 
 def report(run: RunDirectory) -> dict[str, Any] | None:
@@ -91,7 +88,7 @@ def report(run: RunDirectory) -> dict[str, Any] | None:
             ),
             None,
         ),
-        "notes": _notes(cells, spec.profile.launches, events),
+        "notes": _notes(cells, spec.profile.launches, events) + gpu_window.notes(samples),
     }
     if spec.sides:
         found["sides"] = {
@@ -167,6 +164,7 @@ def _cell(
     medians = np.array([e["p50"]["value"] for e in good])
     pooled = _raw(run, index, good)
     first = good[0]
+    watched = gpu_window.window(key, good, events, samples)
     cell |= {
         "clock": first["clock"],
         "p50_seconds": _centre(medians, first),
@@ -180,6 +178,7 @@ def _cell(
         "replay_p50_seconds": _typical(good, "replay_p50_seconds"),
         "replay_reason": next((e["replay_reason"] for e in good if e.get("replay_reason")), ""),
         "first_call_seconds": _typical(good, "first_call_seconds"),
+        "compiled": _compiled(good),
         "peak_memory": _peak(good),
         "error_relative": _worst(good, "error_relative"),
         "error_limit": first["error_limit"],
@@ -188,9 +187,9 @@ def _cell(
         "samples": first["samples"],
         "tokens": first["tokens"],
         "details": first["details"],
-        "flags": _flags(good),
         "roofline": _roofline(params, first, float(np.exp(np.log(medians).mean())), events),
-        "gpu": _gpu_window(key, good, events, samples),
+        "gpu": watched,
+        "flags": _flags(good) + gpu_window.flags(watched),
         "launches": [_launch(e) for e in good],
     }
     again = [
@@ -277,6 +276,19 @@ def _peak(events: list[dict[str, Any]]) -> dict[str, int | None]:
     return found
 
 
+def _compiled(events: list[dict[str, Any]]) -> dict[str, Any] | None:
+    """Of the launches that compiled: the typical time, the most graphs and graph breaks; None where none did."""
+    said = [e["compiled"] for e in events if e.get("compiled")]
+    if not said:
+        return None
+    return {
+        "seconds": _typical(said, "seconds"),
+        "graphs": max(one["graphs"] for one in said),
+        "graph_breaks": max(one["graph_breaks"] for one in said),
+        "break_reasons": max((one["break_reasons"] for one in said), key=len),
+    }
+
+
 def _flags(events: list[dict[str, Any]]) -> list[str]:
     """What a reader should know before believing the number."""
     flags = []
@@ -333,46 +345,6 @@ def _gpu_samples(run: RunDirectory) -> list[dict[str, Any]]:
             with suppress(ValueError):
                 found.append(json.loads(line))
     return found
-
-
-def _gpu_window(
-    key: str, good: list[dict[str, Any]], events: list[dict[str, Any]], samples: list[dict[str, Any]]
-) -> dict[str, Any] | None:
-    """Clocks, power and energy while this cell was measured; energy only over windows that can carry it."""
-    if not samples:
-        return None
-    energy, tokens, inside = 0.0, 0, []
-    for event in good:
-        begin = next(
-            (
-                e["monotonic_seconds"]
-                for e in events
-                if e["event"] == "cell started" and e.get("key") == key and e["launch"] == event["launch"]
-            ),
-            None,
-        )
-        if begin is None:
-            continue
-        window = [s for s in samples if begin <= s["monotonic_seconds"] <= event["monotonic_seconds"]]
-        inside += window
-        counted = [s["energy_joules"] for s in window if s.get("energy_joules") is not None]
-        if counted and event["monotonic_seconds"] - begin >= _ENERGY_WINDOW_SECONDS:
-            energy += counted[-1] - counted[0]
-            tokens += event["calls"] * event["tokens"]
-
-    def mean(name: str) -> float | None:
-        values = [s[name] for s in inside if s.get(name) is not None]
-        return float(np.mean(values)) if values else None
-
-    reasons = [int(s["throttle_reasons"]) for s in inside if s.get("throttle_reasons") is not None]
-    return {
-        "sm_clock_hertz": mean("sm_clock_hertz"),
-        "power_watts": mean("power_watts"),
-        "temperature_celsius": mean("temperature_celsius"),
-        "throttled_share": float(np.mean([bool(r & _THROTTLED) for r in reasons])) if reasons else None,
-        "power_capped_share": float(np.mean([bool(r & _POWER_CAP) for r in reasons])) if reasons else None,
-        "joules_per_token": energy / tokens if tokens and energy > 0 else None,  # gross: idle power included
-    }
 
 
 def _headline(cells: list[dict[str, Any]]) -> dict[str, Any] | None:

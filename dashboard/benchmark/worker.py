@@ -141,6 +141,7 @@ class Worker:
         self, factory: "Factory", device: "CpuDevice | CudaDevice", canary: "Canary", cell: "Cell", index: int
     ) -> bool:
         """Measure and report one cell; returns whether the process is unfit to go on."""
+        from dashboard.benchmark import compiling
         from dashboard.benchmark.timing import Interrupted
         from dashboard.benchmark.workload import Skip
 
@@ -151,6 +152,7 @@ class Worker:
         self._events.say("cell started", **said)
         fatal = False
         try:
+            compiling.forget()
             result = self._time(factory(cell, device.name, self._spec.arguments), device, cell, index)
             result["canary"] = canary.sing(_CANARY_CALLS_BETWEEN)
         except Interrupted:
@@ -171,7 +173,7 @@ class Worker:
     def _time(
         self, workload: "Workload", device: "CpuDevice | CudaDevice", cell: "Cell", index: int
     ) -> dict[str, Any]:
-        from dashboard.benchmark import cell_result
+        from dashboard.benchmark import cell_result, compiling
         from dashboard.benchmark.quantiles import Seconds, median_interval
         from dashboard.benchmark.timing import StopRule, Stopwatch
 
@@ -197,13 +199,14 @@ class Worker:
             max_seconds=profile.cell_seconds / (2.25 if device.name == "cpu" else 3.25),
         )
         timing = Stopwatch(device, self._should_stop, progress).measure(workload.call, inputs, rule)
+        compiled = compiling.found()  # before the check, which may compile on its own account
         error = None
         if workload.error is not None:
             error = float(workload.error(inputs[0], workload.call(inputs[0])))
         cell_result.save_samples(
             self._run / "samples" / f"launch-{self._launch:02d}.cell-{index:03d}.npz", timing
         )
-        return cell_result.summarise(workload, timing, error)
+        return cell_result.summarise(workload, timing, error, compiled)
 
 
 def load(name: str) -> "Factory":

@@ -121,6 +121,19 @@ def allocates_in_children(cell: Cell, device: str, arguments: Mapping[str, Any])
     return good(cell, device, arguments)
 
 
+def compiled(cell: Cell, device: str, arguments: Mapping[str, Any]) -> Workload:
+    """Compiled in one cell, with one graph break; not in the other."""
+    import torch
+
+    def call(x: Any) -> Any:
+        doubled = torch.as_tensor(x) * 2
+        if cell.params["case"] == "b":
+            torch._dynamo.graph_break()
+        return doubled + 1
+
+    return _workload(torch.compile(call, backend="eager") if cell.params["case"] == "b" else call)
+
+
 def loses_the_gpu(cell: Cell, device: str, arguments: Mapping[str, Any]) -> Workload:
     """What torch says when the device has fallen off the bus; there is no GPU to lose where tests run."""
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from dashboard.benchmark import gpu, results
+from dashboard.benchmark import gpu, gpu_window
 from dashboard.benchmark.spec import Device
 
 UUID = "GPU-11111111-2222-3333-4444-555555555555"
@@ -176,7 +176,7 @@ def test_energy_is_given_only_over_a_window_that_can_carry_it():
         ]
         started = {"event": "cell started", "key": "a", "launch": 0, "monotonic_seconds": 10.0}
         finished = {"launch": 0, "monotonic_seconds": 10.0 + seconds, "calls": 100, "tokens": 50}
-        found = results._gpu_window("a", [finished], [started], looked)
+        found = gpu_window.window("a", [finished], [started], looked)
         assert found is not None
         return found
 
