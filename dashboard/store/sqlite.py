@@ -17,6 +17,7 @@ from typing import Any
 from collectors.unavailable import Unavailable
 
 _WAIT_SECONDS = 2.5  # for another writer; a health check waits longer, so that it can say why
+_MAGIC = b"SQLite format 3\0"
 _VERSION = 2  # 1 had no address, session and account in the audit log
 
 _SCHEMA = """
@@ -135,7 +136,7 @@ class _Connected:
         self.lock = threading.Lock()
         self._path = path
         self._open: sqlite3.Connection | None = None
-        self._file: tuple[int, int, int] | None = None  # process, device and inode it belongs to
+        self._file: tuple[int, ...] | None = None  # the process it belongs to, and what lay there
 
     def ready(self) -> sqlite3.Connection:
         """The connection, to the file that lies there now: what is written into a deleted one is lost."""
@@ -165,12 +166,15 @@ class _Connected:
                 self._open.close()
         self._open = None
 
-    def _there(self) -> tuple[int, int, int] | None:
+    def _there(self) -> tuple[int, ...] | None:
+        """What lies there now. An open connection would go on with what it remembers of a file that was overwritten."""
         try:
-            about = self._path.stat()
+            with self._path.open("rb") as file:
+                about, sound = os.fstat(file.fileno()), file.read(len(_MAGIC)) == _MAGIC
         except FileNotFoundError:
             return None
-        return os.getpid(), about.st_dev, about.st_ino
+        log = self._path.with_name(f"{self._path.name}-wal")
+        return os.getpid(), about.st_dev, about.st_ino, log.stat().st_ino if log.exists() else 0, int(sound)
 
 
 class _FromTheFuture(Exception):
