@@ -37,7 +37,7 @@ def offer(action: Action, alert: str, entry: Entry | None, context: Context, loo
     else:
         _offer_silence(place, given, entry, look)
     for kind, show in (("problem", st.error), ("done", st.success)):
-        words = st.session_state.pop(f"{place}-{kind}", "")
+        words = st.session_state.get(f"{place}-{kind}", "")  # stays over refreshes, until the next click
         if words:
             show(plain(words))
 
@@ -109,6 +109,7 @@ def _seconds(duration: str) -> int:
 def _start(place: str, alert: str, named: str) -> None:
     """Start it; while the run that this session started here is under way, a further click starts none."""
     sources, state = current(), st.session_state
+    state[f"{place}-problem"] = state[f"{place}-done"] = ""
     try:
         who = person.author(sources, place, "start benchmark")
         person.remember(who.name)
@@ -125,6 +126,7 @@ def _start(place: str, alert: str, named: str) -> None:
 
 def _silence(place: str, alert: str, matchers: str, offered: Mapping[str, int]) -> None:
     sources, state = current(), st.session_state
+    state[f"{place}-problem"] = state[f"{place}-done"] = ""
     try:
         seconds = offered[state[f"{place}-for"]]
         who = person.author(sources, place, "silence")

@@ -54,7 +54,7 @@ def head(runbook: Runbook, done: Progress, look: Look) -> None:
             with st.container(width=220):
                 person.name(PLACE)
             st.text_input("Note for the next tick", key="tick-note", placeholder="optional", width=420)
-    problem = st.session_state.pop("runbook-problem", "")
+    problem = st.session_state.get("runbook-problem", "")  # stays over refreshes, until the next tick
     if problem:
         st.error(plain(problem))
     number = sum(step.id in done.ticks for step in runbook.steps)
@@ -84,6 +84,7 @@ def show(step: Step, words: str, done: Progress, look: Look) -> None:
 def _ticked(place: str, episode: str, step: str) -> None:
     """Keep what was ticked or taken back. Without a name nothing is kept, and the page says so."""
     sources, done = current(), bool(st.session_state[place])
+    st.session_state["runbook-problem"] = ""
     try:
         who = person.author(sources, PLACE, "tick" if done else "untick")
         if done:
