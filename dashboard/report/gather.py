@@ -18,7 +18,7 @@ from dashboard import catalogue
 from dashboard.alerts.episodes import Episode, History
 from dashboard.benchmark.index import RunSummary
 from dashboard.catalogue.spec import Panel
-from dashboard.feed import Answer, Evolution, ExpertLoads, Run, Window
+from dashboard.feed import Answer, Evolution, ExpertLoads, LogLines, Run, Window
 from dashboard.feed.feed import Feed
 from dashboard.sources import Sources
 from dashboard.store import Action
@@ -185,7 +185,7 @@ def of_range(
         answers=None if sources.prometheus is None else feed.panels(PANELS, fixed),
         runs=runs,
         stories=stories,
-        lines=_between(_events(sources, [run.run_id for run in runs]), start, end),
+        lines=_between(_events(sources, [run.run_id for run in runs]), start, end, loki=sources.loki),
         benchmarks=_benchmarks(sources, start, end),
         said=_said(sources, start, end, audit=audit),
         unavailable=known.unavailable,
@@ -312,7 +312,8 @@ def _deed(action: Action) -> Deed:
 
 def _errors(sources: Sources, run_id: str, start: float, end: float) -> Lines:
     """The run's own errors, and those in other logs that name it."""
-    own = _between(_logs(sources, [run_id], WRITTEN), start, end, level="error")
+    written = _logs(sources, [run_id], WRITTEN)
+    own = _between(written, start, end, level="error", run_id=None if written else run_id, loki=sources.loki)
     others = files(sources.settings.log_files)
     if not others:
         return own
@@ -337,17 +338,21 @@ def _logs(sources: Sources, run_ids: Sequence[str], names: Sequence[str]) -> lis
 
 
 def _between(
-    paths: Iterable[Path], start: float, end: float, *, level: str | None = None, run_id: str | None = None
-) -> Lines:
-    """The newest lines between two times; lines without a time are left out."""
+    paths: Iterable[Path], start: float, end: float, *, level: str | None = None, run_id: str | None = None,
+    loki: LogLines | None = None,
+) -> Lines:  # fmt: skip
+    """The newest lines between two times, from Loki where there are no files; lines without a time are left out."""
     paths = list(paths)
-    if not paths:
+    if not paths and loki is None:
         return Lines()
     kept: list[LogLine] = []
     left, resume = BUDGET_BYTES, None
     try:
         while True:
-            page = tail(paths, limit=500, level=level, run_id=run_id, budget_bytes=left, resume=resume)
+            if paths or loki is None:
+                page = tail(paths, limit=500, level=level, run_id=run_id, budget_bytes=left, resume=resume)
+            else:
+                page = loki.tail(limit=500, level=level, run_id=run_id, resume=resume)
             kept += [line for line in page.lines if start <= _moment(line) <= end]
             left -= page.scanned_bytes
             known = [_moment(line) for line in page.lines if line.time is not None]
