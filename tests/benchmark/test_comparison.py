@@ -5,6 +5,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from dashboard.benchmark import comparison
 from tests.benchmark.simulate import Machine, alternated, report
@@ -97,6 +99,68 @@ def test_same_is_never_said_of_a_real_two_per_cent_change(noise: float):
         )
         wrong += judged.count("same")
     assert wrong <= 8  # of 400 cells
+
+
+@settings(max_examples=120, deadline=None)
+@given(
+    noise=st.floats(0.001, 0.2),
+    launches=st.integers(2, 20),
+    change=st.floats(0.9, 1.1),
+    mode=st.sampled_from(["pairwise", "paired", "history"]),
+    seed=st.integers(0, 2**32 - 1),
+)
+def test_same_is_said_only_with_an_interval_that_excludes_two_per_cent(noise, launches, change, mode, seed):
+    """G5 at any noise from 0.1 to 20 %, any number of launches and any true change: an interval that reaches 2 % is not equality."""
+    dice = rng(seed)
+    slower = dict.fromkeys(range(3), change)
+    if mode == "paired":
+        judged = comparison.rebaseline(
+            alternated(dice, CALM, pairs=launches, cells=3, slower=slower, between=noise)
+        )
+    else:
+        earlier = [
+            report(dice, CALM, launches=launches, cells=3, between=noise)
+            for _ in range(1 if mode == "pairwise" else 6)
+        ]
+        new = report(dice, CALM, launches=launches, cells=3, between=noise, slower=slower)
+        judged = comparison.compare(earlier[0], new) if mode == "pairwise" else _against(earlier, new)
+    if judged is None:
+        return  # a canary that moved makes a history too short: nothing is said at all
+    for verdict in judged.verdicts:
+        if verdict.word == "same":
+            assert verdict.low is not None
+            assert verdict.high is not None
+            assert 1 / 1.02 < verdict.low <= verdict.high < 1.02
+        elif verdict.word == "inconclusive" and verdict.low is not None and verdict.high is not None:
+            assert verdict.low <= 1 / 1.02 or verdict.high >= 1.02  # and what can be proven is not withheld
+
+
+def _against(earlier: list[dict[str, Any]], new: dict[str, Any]) -> comparison.Comparison | None:
+    try:
+        return comparison.against_history(earlier, new)
+    except ValueError:
+        return None
+
+
+@pytest.mark.parametrize("noise", [0.001, 0.003, 0.01, 0.03, 0.1, 0.2])
+@pytest.mark.parametrize("paired", [False, True])
+def test_a_real_two_per_cent_is_called_same_at_most_once_in_a_hundred(noise: float, paired: bool):
+    """The same promise counted: machines from 0.1 to 20 % noise, a true change of just what equality rules out."""
+    dice = rng(13)
+    slower = dict.fromkeys(range(4), 1.02)
+    wrong = 0
+    for _ in range(100):
+        if paired:
+            judged = comparison.rebaseline(
+                alternated(dice, CALM, pairs=5, cells=4, slower=slower, between=noise)
+            )
+        else:
+            judged = comparison.compare(
+                report(dice, CALM, cells=4, between=noise),
+                report(dice, CALM, cells=4, between=noise, slower=slower),
+            )
+        wrong += judged.count("same")
+    assert wrong <= 8  # of 400; four are expected at the edge, eight are two standard deviations
 
 
 def test_equality_is_proven_where_the_noise_allows_it():

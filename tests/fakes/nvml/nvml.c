@@ -109,6 +109,15 @@ int nvmlDeviceGetHandleByIndex_v2(unsigned int index, Handle *device) {
     }
     return OK;
 }
+int nvmlDeviceGetHandleByUUID(const char *uuid, Handle *device) {
+    char key[64], value[128];
+    for (unsigned int index = 0; index < 64; index++) {
+        snprintf(key, sizeof key, "gpu%u.uuid", index);
+        if (look(key, value, sizeof value) == OK && strcmp(value, uuid) == 0)
+            return nvmlDeviceGetHandleByIndex_v2(index, device);
+    }
+    return initialised ? NOT_FOUND : UNINITIALIZED;
+}
 int nvmlDeviceGetIndex(Handle device, unsigned int *index) { *index = (unsigned int)device->gpu; return OK; }
 int nvmlDeviceGetUUID(Handle device, char *uuid, unsigned int size) { return text(device, "uuid", uuid, size); }
 int nvmlDeviceGetName(Handle device, char *name, unsigned int size) { return text(device, "name", name, size); }
