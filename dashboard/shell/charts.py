@@ -83,7 +83,9 @@ def _lines(
 ) -> go.Figure:
     figure = lines.draw(item, answer.frame, zone=zone, revision=revision)
     first = answer.frame.index[0].timestamp()  # a region never makes the axis longer than its curve
-    marks.add(figure, marks.since(measured, first), lambda moment: float(look_of.local(np.array([moment]), zone)[0]))
+    marks.add(
+        figure, marks.since(measured, first), lambda moment: float(look_of.local(np.array([moment]), zone)[0])
+    )
     if requests is not None:
         dots.add(figure, requests.times, requests.values, requests.trace_ids, zone=zone)
     return figure
