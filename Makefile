@@ -48,6 +48,7 @@ proofs:  ## the long ones: verdicts counted, random kills, our stopwatch against
 	$(python) -m tests.benchmark.statistics_job
 	$(python) -m tests.benchmark.kills_job
 	$(python) -m tests.benchmark.agreement
+	$(python) -m tests.benchmark.sampler_job
 	FUZZ_VALUES=1000000 $(python) -m pytest -q tests/collectors/test_prometheus_decode.py
 
 faults:  ## every fault and every pair while a browser watches, 100 kills a store, thousands of damaged documents (an hour)
