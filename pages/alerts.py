@@ -6,6 +6,13 @@ page(
     title="Alerts",
     question="What is wrong now, since when, and who has it?",
     above=alert_filter.controls,
-    rows=[[alerts.now], [alert_history.then], [alerts.listed], [alert_history.history], [alert_rules.verdicts], [report.of_window]],
+    rows=[
+        [alerts.now],
+        [alert_history.then],
+        [alerts.listed],
+        [alert_history.history],
+        [alert_rules.verdicts],
+        [report.of_window],
+    ],
     tells=pipeline.EVERYTHING,
 )

@@ -21,7 +21,9 @@ from tests.slurm.cluster import PARTITION, Cluster, cluster
 
 OPTIONS = {"partition": PARTITION, "gres": "gpu:1", "time": "5"}
 ROOMY = replace(SHORT, limit_seconds=120, stall_seconds=100, cell_seconds=0.3)
-LONG = replace(ROOMY, cell_seconds=100, precision=1e-9, max_calls=10_000_000)  # takes all the time it is given
+LONG = replace(
+    ROOMY, cell_seconds=100, precision=1e-9, max_calls=10_000_000
+)  # takes all the time it is given
 
 
 class SlurmRoom(Room):
