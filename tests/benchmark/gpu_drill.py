@@ -118,7 +118,9 @@ def drill(ask: Any) -> dict[str, Any]:
         for _ in range(min(3, ask.launches)):
             if ask.left < 25:
                 break
-            long = replace(profile, cell_seconds=600.0)
+            long = replace(
+                profile, cell_seconds=600.0, limit_seconds=3600.0
+            )  # so that it is cancelled, never skipped
             cancels.append(cancel(benchmarks.start(f"{_HERE}:holds", device=ask.kind, adjust=long)))
     return {
         "faults": faults,
@@ -131,6 +133,8 @@ def drill_table(found: dict[str, Any]) -> list[str]:
     lines = [f"A run with bad cells ended as {found['faults']['state']}.", "", "| cell | status | reason |", "|---|---|---|"]  # fmt: skip
     lines += [f"| {c['cell']} | {c['status']} | {c['reason'].replace('|', '/')[:160]} |" for c in found["faults"]["cells"]]  # fmt: skip
     lines += ["", f"GPU memory: {found['memory']}.", "", "| cancel | state | to the end | memory back after that | held before |", "|---|---|---|---|---|"]  # fmt: skip
+    if not found["cancels"]:
+        return [*lines[:-2], "No time was left to cancel a run."]
     for number, one in enumerate(found["cancels"], 1):
         held = "not known" if one["held_bytes"] is None else f"{one['held_bytes'] / 2**30:.2f} GiB"
         end = "not within a minute" if one["to_end_seconds"] is None else f"{one['to_end_seconds']:.2f} s"

@@ -117,6 +117,9 @@ def census_table(found: Part) -> list[str]:
 
 def launches(ask: Ask) -> Part:
     """Processes with equal code (two arms, A and B) and with a really injected 3 % in one cell, one after the other."""
+    environment = dict(os.environ)
+    if ask.kind == "cpu":  # as a run's worker: one thread is the most comparable
+        environment |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
     found: list[Part] = []
     longest = 0.0
     planned = [arm for _ in range(ask.launches) for arm in ("A", "B", "injected")]
@@ -127,7 +130,9 @@ def launches(ask: Ask) -> Part:
         began = time.monotonic()
         command = [sys.executable, "-m", "tests.benchmark.gpu_launch", "--device", ask.kind,
                    "--seconds", str(ask.seconds), "--inject", "0.03" if arm == "injected" else "0"]  # fmt: skip
-        done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+        done = subprocess.run(
+            command, capture_output=True, text=True, timeout=300, check=False, env=environment
+        )
         if done.returncode != 0:
             raise RuntimeError(f"a launch ended with exit code {done.returncode}: {done.stderr[-800:]}")
         longest = max(longest, time.monotonic() - began)
@@ -203,7 +208,7 @@ def judged_table(found: Part) -> list[str]:
             if cell["low"] is not None and cell["high"] is not None:
                 ratio += f" ({cell['low']:.4f} to {cell['high']:.4f})"
             lines.append(f"| {name} | {cell['cell']} | {cell['word']} | {ratio} |")
-    return lines
+    return [*lines, "", *(f"{name}: {one['sentence']}" for name, one in found.items())]
 
 
 # --- the command
