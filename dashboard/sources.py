@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
 
     from collectors.alertmanager import Alertmanager
-    from collectors.logs import LogIndex
+    from collectors.logs import Errors, LogIndex
     from collectors.prometheus import Prometheus
     from collectors.prometheus.answers import RawSeries
     from collectors.runs import RunsDirectory
@@ -167,6 +167,13 @@ class Sources:
         from collectors.logs import LogIndex
 
         return LogIndex()
+
+    @cached_property
+    def log_errors(self) -> "Shared[Errors]":
+        """The errors of a filter by type: counting reads more than the last lines, and need not be done at each refresh."""
+        from dashboard.feed.source import Shared
+
+        return Shared(3 * self.settings.refresh_seconds, time.time, most=32)
 
     @cached_property
     def loki(self) -> "LogLines | None":

@@ -38,7 +38,7 @@ def blocks(descriptor: int, begin: int, end: int, budget: Budget) -> Iterator[Bl
     """Blocks from the last to the first. `begin` and `end` are starts of lines, or the file's own ends."""
     position, rest, size = end, b"", FIRST_BYTES
     while position > begin:
-        size = min(size, position - begin)
+        size = min(size, position - begin, max(1, budget.left))
         if not budget.take(size):
             return
         position -= size

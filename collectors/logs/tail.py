@@ -76,7 +76,7 @@ def tail(
         ValueError: `level` is no level.
     """
     wanted = Wanted(level, event, logger, text, run_id, generation, trace_id)
-    search = _Search(wanted, limit, Budget(budget_bytes), index, only_malformed=only_malformed)
+    search = Search(wanted, limit, Budget(budget_bytes), index, only_malformed=only_malformed)
     found = files(paths)
     if not found:
         raise Unavailable("There is no log file.", advice="Check MOE_DASHBOARD_LOG_FILES.", kind="no-file")
@@ -125,12 +125,14 @@ Found = tuple[LogLine, int]  # a line, and the offset of the byte after it
 
 
 @dataclass
-class _Search:
+class Search:
+    """One search through files: what it looks for, what it may read, and what it met on the way."""
+
     wanted: Wanted
     limit: int
     budget: Budget
     index: LogIndex | None
-    only_malformed: bool
+    only_malformed: bool = False
     malformed: int = 0
     unreadable: dict[Path, str] = field(default_factory=dict)
     reached: dict[Path, int] = field(default_factory=dict)  # everything behind this place was searched
@@ -139,11 +141,18 @@ class _Search:
         """The file's lines that pass, from the last to the first; `before` is where to begin, in bytes."""
         try:
             if path.suffix == ".gz":
-                yield from self._forwards(path, before)
+                kept = deque(self._forwards(path, before), maxlen=self.limit + 1)
+                yield from reversed(kept)
             else:
                 yield from self._backwards(path, before)
         except OSError as why:
             self.unreadable[path] = why.strerror or str(why)
+
+    def in_any_order(self, path: Path) -> Iterator[LogLine]:
+        """All of the file's lines that pass, as it is quickest to read them; none is kept."""
+        found = self._forwards(path, None) if path.suffix == ".gz" else self.read(path, None)
+        for line, _ in found:
+            yield line
 
     def _backwards(self, path: Path, before: int | None) -> Iterator[Found]:
         with path.open("rb") as file:
@@ -159,25 +168,23 @@ class _Search:
                     self.reached[path] = block[0]
 
     def _forwards(self, path: Path, before: int | None) -> Iterator[Found]:
-        """A gzipped file can be read from its start alone: all of it, keeping the last that pass.
+        """The lines of a gzipped file that pass, from its start, where alone it can be read: all of it.
 
         It is begun only while the budget holds all of it, or as the first file of a search: else the same file would
         stop every search that is resumed.
         """
-        if unzipped_bytes(path) > self.budget.left and self.budget.spent:
-            self.budget.short = True
-            return
-        kept: deque[Found] = deque(maxlen=self.limit + 1)
         try:
+            if unzipped_bytes(path) > self.budget.left and self.budget.spent:
+                self.budget.short = True
+                return
             for offset, data in gzipped(path):
                 self.budget.take(len(data))
                 stop = len(data) if before is None else before - offset
                 if stop <= 0:
                     break
-                kept.extend(reversed(list(self._lines((offset, data[:stop]), path, unfinished=False))))
+                yield from reversed(list(self._lines((offset, data[:stop]), path, unfinished=False)))
         except OSError as why:
             self.unreadable[path] = why.strerror or str(why)  # what came before the damage counts
-        yield from reversed(kept)
 
     def _lines(self, block: Block, path: Path, *, unfinished: bool) -> Iterator[Found]:
         offset, data = block
@@ -201,14 +208,14 @@ class _Search:
 
 
 def _merge(
-    search: _Search, paths: list[Path], resume: Mapping[Path, int]
+    search: Search, paths: list[Path], resume: Mapping[Path, int]
 ) -> tuple[list[LogLine], dict[Path, int]]:
     """The newest lines of all files, and how much of each file is left to search.
 
     A file is opened when the newest line found so far is older than the file's last change: a directory of a thousand
     old logs costs a thousand stats.
     """
-    waiting = sorted(((_changed(path), path) for path in paths), key=lambda item: item[0])
+    waiting = sorted(((changed(path), path) for path in paths), key=lambda item: item[0])
     places = {path: resume.get(path, _size(path)) for path in paths}
     heads: list[tuple[float, int, LogLine, int, Iterator[Found]]] = []
     lines: list[LogLine] = []
@@ -227,8 +234,8 @@ def _merge(
 
     while len(lines) < search.limit:
         while waiting and (not heads or waiting[-1][0] + _CLOCK_SLACK_SECONDS >= -heads[0][0]):
-            changed, path = waiting.pop()
-            advance(search.read(path, resume.get(path)), path, changed)
+            at, path = waiting.pop()
+            advance(search.read(path, resume.get(path)), path, at)
         if not heads:
             break
         minus_at, _, line, _, reader = heapq.heappop(heads)
@@ -240,7 +247,8 @@ def _merge(
     return lines, places
 
 
-def _changed(path: Path) -> float:
+def changed(path: Path) -> float:
+    """When the file was last written, in unix seconds; now, where that cannot be known."""
     try:
         return path.stat().st_mtime
     except OSError:

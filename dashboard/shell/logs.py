@@ -5,8 +5,8 @@ never as Markdown.
 """
 
 import json
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,10 +14,11 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from collectors.logs import LEVELS, LogLine, LogPage, tail
+from collectors.logs import LEVELS, Errors, LogLine, LogPage, errors, grouped, least_level, tail
 from collectors.logs import files as log_files
 from collectors.traces import trace_id_of
 from dashboard.catalogue.units import BYTES
+from dashboard.feed import LogLines
 from dashboard.shell import address, links, states
 from dashboard.shell import view as views
 from dashboard.shell.look import Look
@@ -27,6 +28,7 @@ from dashboard.sources import Sources, current
 
 LIMIT = 200  # lines on the page unless the viewer asks for more
 MOST_LINES = 5000  # a page stays usable
+MOST_TYPES = 50  # types of errors shown
 BUDGET_BYTES = 64 << 20  # read for one look at most: a refresh must not search gigabytes again and again
 WRITTEN = ("generations.jsonl", "events.jsonl")  # the logs in a run's directory
 # What is said of a line in one cell: everything that has no column of its own.
@@ -35,9 +37,8 @@ NO_LOGS = (
     "There are no log files here yet. Set MOE_DASHBOARD_RUNS_DIR to the folder observers write into, "
     "MOE_DASHBOARD_LOG_FILES to other structured logs, or MOE_DASHBOARD_LOKI_URL to a Loki that has them."
 )
+MOST_NAME = 100  # characters of the name of an error's type
 MOST_SAID = 300  # characters of a line in the table; the whole of it stands below, on selection
-
-Tail = Callable[..., LogPage]  # the keywords of `collectors.logs.tail`
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,22 +48,37 @@ class Wanted:
     run_id: str | None
     level: str | None
     event: str | None
+    logger: str | None
     text: str | None
     generation: int | None
     trace_id: str | None
-    limit: int
 
     @property
     def narrowed(self) -> bool:
         """Whether anything is left out on purpose."""
-        return (
-            any((self.run_id, self.level, self.event, self.text, self.trace_id))
-            or self.generation is not None
-        )
+        return any(value is not None for value in asdict(self).values())
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where lines are looked for: the log files or Loki, asked in the same words."""
+
+    tail: Callable[..., LogPage]  # the keywords of `collectors.logs.tail`
+    errors: Callable[..., Errors]  # those of `collectors.logs.errors`
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What stands on the page, and how many looks of the budget it took."""
+
+    asked: tuple[str, Wanted, int]
+    page: LogPage
+    errors: Errors
+    looks: int = 1
 
 
 def filters(view: View) -> None:
-    """Run, level, event, text, generation and trace; the address holds them."""
+    """Run, level, event, logger, text, generation and trace; the address holds them."""
     runs = {run.run_id: f"{run.name} · {run.run_id}" for run in current().feed.runs(view.window).runs}
     if view.run:
         runs.setdefault(view.run, f"{view.run} (not seen in this window)")
@@ -83,6 +99,7 @@ def filters(view: View) -> None:
             width=190,
         )
         address.text("Event", "event", placeholder="exactly", width=200)
+        address.text("Logger", "logger", placeholder="and all below it", width=180)
         address.text("Text", "text", placeholder="anywhere in the line", width=220)
         address.text("Generation", "generation", width=110)
         address.text("Trace", "trace", placeholder="trace id", width=150)
@@ -100,21 +117,21 @@ def filters(view: View) -> None:
 
 
 def lines(look: Look) -> None:
-    """The last lines that pass the filters, the chosen one in full, and the errors among them grouped by type."""
+    """The last lines that pass the filters, the chosen one in full, and all errors that pass them grouped by type."""
     wanted = _wanted(look.view)
     source = _source(look.sources, wanted.run_id)
     if source is None:
         states.empty(NO_LOGS)
         return
-    found = _found(source, wanted)
-    for path, why in found.unreadable.items():
+    held = _found(source, wanted)
+    for path, why in {**held.errors.unreadable, **held.page.unreadable}.items():
         st.warning(plain(f"{path} cannot be read: {why}"), icon=":material/cloud_off:")
-    _summary(found, wanted)
-    if found.lines:
-        _table(found.lines, look)
-        _errors(found.lines, look)
-    _older(source, wanted, found)
-    _malformed(source, found)
+    _summary(held.page, wanted)
+    if held.page.lines:
+        _table(held.page.lines, look)
+    _errors(held.errors, look)
+    _older(source, held)
+    _malformed(source, held.page)
 
 
 def of_trace(look: Look, trace_id: str) -> None:
@@ -123,7 +140,7 @@ def of_trace(look: Look, trace_id: str) -> None:
     if source is None:
         states.empty(NO_LOGS)
         return
-    found = source(limit=LIMIT, trace_id=trace_id)
+    found = source.tail(limit=LIMIT, trace_id=trace_id)
     if not found.lines:
         reach = (
             "" if found.exhausted else f" in the newest {BYTES.format(float(found.scanned_bytes))} of them"
@@ -134,12 +151,14 @@ def of_trace(look: Look, trace_id: str) -> None:
     _table(found.lines, look)
 
 
-def _source(sources: Sources, run_id: str | None) -> Tail | None:
+def _source(sources: Sources, run_id: str | None) -> Source | None:
     """Where lines are looked for: Loki, if the viewer chose it or there are no files; None where there is nothing."""
     paths = files(sources, run_id)
     if sources.loki is not None and (address.held("source") == "loki" or not paths):
-        return sources.loki.tail
-    return partial(_of_files, sources, paths) if paths else None
+        return Source(sources.loki.tail, partial(_errors_of_loki, sources.loki))
+    if not paths:
+        return None
+    return Source(partial(_of_files, sources, paths), partial(_errors_of_files, sources, tuple(paths)))
 
 
 def _of_files(sources: Sources, paths: Sequence[Path], **wanted: Any) -> LogPage:
@@ -147,6 +166,24 @@ def _of_files(sources: Sources, paths: Sequence[Path], **wanted: Any) -> LogPage
     if wanted.get("generation") is not None:
         sources.log_index.update(paths)
     return tail(paths, budget_bytes=BUDGET_BYTES, index=sources.log_index, **wanted)
+
+
+def _errors_of_files(sources: Sources, paths: tuple[Path, ...], *, looks: int, **wanted: Any) -> Errors:
+    """Every error that passes, as far as so many budgets reach; counted anew every few refreshes."""
+    key = (paths, looks, *sorted(wanted.items()))
+    counted = sources.log_errors.get(
+        key, lambda: errors(paths, budget_bytes=looks * BUDGET_BYTES, index=sources.log_index, **wanted)
+    )
+    if counted.value is None:
+        raise counted.unavailable or AssertionError("a look gives errors or a reason")
+    return counted.value
+
+
+def _errors_of_loki(loki: LogLines, *, looks: int, **wanted: Any) -> Errors:
+    """The newest errors that pass, as many as one question may bring for each look."""
+    wanted["level"] = least_level(wanted["level"])
+    page = loki.tail(limit=looks * MOST_LINES, **wanted)
+    return grouped(page.lines, scanned_bytes=page.scanned_bytes, exhausted=page.exhausted)
 
 
 def files(sources: Sources, run_id: str | None) -> list[Path]:
@@ -173,13 +210,13 @@ def _is_name(run_id: str) -> bool:
 
 def _wanted(view: View) -> Wanted:
     return Wanted(
-        run_id=view.run,
+        run_id=view.run or None,
         level=address.held("level") if address.held("level") in LEVELS else None,
         event=address.held("event") or None,
+        logger=address.held("logger").strip() or None,
         text=address.held("text") or None,
         generation=_whole_number(address.held("generation")),
         trace_id=address.held("trace") or None,
-        limit=_whole_number(address.held("lines")) or LIMIT,
     )
 
 
@@ -187,28 +224,24 @@ def _whole_number(text: str) -> int | None:
     return int(text) if text.strip().isdigit() and len(text) < 12 else None
 
 
-def _found(source: Tail, wanted: Wanted) -> LogPage:
+def _found(source: Source, wanted: Wanted) -> Held:
     """The newest lines; to a viewer who does not follow, the ones that were there when the filter was chosen."""
-    asked = (address.held("source"), wanted)
-    held: tuple[tuple[str, Wanted], LogPage] | None = st.session_state.get("logs-held")
-    if held is not None and held[0] == asked and not st.session_state.get("follow", True):
-        return held[1]
-    page = _search(source, wanted)
-    st.session_state["logs-held"] = (asked, page)
-    return page
+    limit = min(_whole_number(address.held("lines")) or LIMIT, MOST_LINES)
+    asked = (address.held("source"), wanted, limit)
+    held: Held | None = st.session_state.get("logs-held")
+    if held is not None and held.asked == asked and not st.session_state.get("follow", True):
+        return held
+    page = source.tail(limit=limit, **asdict(wanted))
+    held = Held(asked, page, _counted(source, wanted, page, 1))
+    st.session_state["logs-held"] = held
+    return held
 
 
-def _search(source: Tail, wanted: Wanted, resume: Mapping[Path, int] | None = None) -> LogPage:
-    return source(
-        limit=min(wanted.limit, MOST_LINES),
-        level=wanted.level,
-        event=wanted.event,
-        text=wanted.text,
-        run_id=wanted.run_id,
-        generation=wanted.generation,
-        trace_id=wanted.trace_id,
-        resume=resume,
-    )
+def _counted(source: Source, wanted: Wanted, page: LogPage, looks: int) -> Errors:
+    """The errors of everything that passes; a page that holds all of it need not be read again."""
+    if page.exhausted:
+        return grouped(page.lines, scanned_bytes=page.scanned_bytes)
+    return source.errors(looks=looks, **asdict(wanted))
 
 
 def _summary(page: LogPage, wanted: Wanted) -> None:
@@ -222,23 +255,23 @@ def _summary(page: LogPage, wanted: Wanted) -> None:
     )
 
 
-def _older(source: Tail, wanted: Wanted, page: LogPage) -> None:
+def _older(source: Source, held: Held) -> None:
     """Go on where the search ended; the lines then stand still."""
+    page, (_, wanted, limit) = held.page, held.asked
     if page.exhausted or len(page.lines) >= MOST_LINES:
         return
 
     def go_on() -> None:
-        more = _search(source, wanted, page.resume)
-        st.session_state["follow"] = False
-        st.session_state["logs-held"] = (
-            (address.held("source"), wanted),
-            replace(
-                more,
-                lines=page.lines + more.lines,
-                malformed=page.malformed + more.malformed,
-                scanned_bytes=page.scanned_bytes + more.scanned_bytes,
-            ),
+        more = source.tail(limit=limit, resume=page.resume, **asdict(wanted))
+        whole = replace(
+            more,
+            lines=page.lines + more.lines,
+            malformed=page.malformed + more.malformed,
+            scanned_bytes=page.scanned_bytes + more.scanned_bytes,
         )
+        looks = held.looks + 1
+        st.session_state["follow"] = False
+        st.session_state["logs-held"] = Held(held.asked, whole, _counted(source, wanted, whole, looks), looks)
 
     st.button("Search older lines", icon=":material/history:", on_click=go_on)
 
@@ -250,6 +283,7 @@ def _table(lines: Sequence[LogLine], look: Look) -> None:
             .tz_convert(look.view.zone)
             .tz_localize(None),
             "level": [line.level for line in lines],
+            "logger": [visible(line.logger or "") for line in lines],
             "event": [visible(line.event) for line in lines],
             "run": [_text(line.fields.get("run_id")) for line in lines],
             "generation": [_text(line.fields.get("generation")) for line in lines],
@@ -266,6 +300,7 @@ def _table(lines: Sequence[LogLine], look: Look) -> None:
         column_config={
             "time": st.column_config.DatetimeColumn("time", format="DD MMM HH:mm:ss.SSS", width="medium"),
             "level": st.column_config.TextColumn("level", width="small"),
+            "logger": st.column_config.TextColumn("logger", width="small"),
             "generation": st.column_config.TextColumn("generation", width="small"),
             "says": st.column_config.TextColumn("says", width="large"),
         },
@@ -323,27 +358,26 @@ def exception_text(exception: object) -> str:
     return "\n".join(rows)
 
 
-def _errors(lines: Sequence[LogLine], look: Look) -> None:
-    """The errors among the shown lines, by type, with first and last."""
-    kinds: dict[str, list[LogLine]] = {}
-    for line in lines:
-        if line.level in ("error", "critical"):
-            kinds.setdefault(_text(line.fields.get("error_type")) or line.event or "error", []).append(line)
-    if not kinds:
+def _errors(found: Errors, look: Look) -> None:
+    """The errors that pass the filter, shown or not, by type, with first and last."""
+    if not found.types:
         return
-    st.markdown("**Errors among these lines**")
-    for kind, members in sorted(kinds.items(), key=lambda item: -len(item[1])):
-        times = [line.time.timestamp() for line in members if line.time is not None]
+    reach = "" if found.exhausted else f" in the newest {BYTES.format(float(found.scanned_bytes))} searched"
+    st.markdown(f"**Errors by type, all that pass the filter{reach}**")
+    for kind in found.types[:MOST_TYPES]:
         when = (
-            f" · first {clock(min(times), look.view.zone)} · last {clock(max(times), look.view.zone)}"
-            if times
+            f" · first {clock(kind.first.timestamp(), look.view.zone)} · last {clock(kind.last.timestamp(), look.view.zone)}"
+            if kind.first is not None and kind.last is not None
             else ""
         )
-        with st.expander(plain(f"{kind}: {len(members)}{when}", 200)):
-            _whole(members[0])
+        with st.expander(plain(f"{kind.name[:MOST_NAME]}: {kind.count}{when}", 200)):
+            _whole(kind.newest)
+    left = found.further + sum(kind.count for kind in found.types[MOST_TYPES:])
+    if left:
+        st.caption(f"{left:,} errors of further types. A filter by event or text narrows them.")
 
 
-def _malformed(source: Tail, page: LogPage) -> None:
+def _malformed(source: Source, page: LogPage) -> None:
     """Lines that are no JSON objects are counted, and shown to those who ask."""
     if not page.malformed:
         return
@@ -354,7 +388,7 @@ def _malformed(source: Tail, page: LogPage) -> None:
         help="Lines that are not a JSON object: cut off when a process died, or written by something else.",
     )
     if shown:
-        bad = source(limit=50, only_malformed=True)
+        bad = source.tail(limit=50, only_malformed=True)
         for line in bad.lines:
             st.caption(plain(f"{line.path}, byte {line.offset}"))
             st.code(visible(line.raw[:MOST_SAID]), language=None)
