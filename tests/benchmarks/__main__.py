@@ -1,8 +1,8 @@
 """`make bench`: how fast numbers come from Prometheus to a frame and from there to a screen, as ratios to a floor measured in the same run.
 
     python -m tests.benchmarks                  2, 64 and 512 series, the browser, many sessions; some ten minutes
-    python -m tests.benchmarks --full           2, 64, 512 and 4 096 series over 1, 6 and 24 h
-    python -m tests.benchmarks --only browser   one part: feed, browser, sessions or alerts
+    python -m tests.benchmarks --full           2, 64, 512 and 4 096 series over 1, 6 and 24 h; 10 000 alerts; 5 million log lines
+    python -m tests.benchmarks --only browser   one part: feed, browser, sessions, alerts or logs
 
 Starts a Prometheus of its own on generated history (see tsdb.py) and stops it. A missed line is said, row by row and
 at the end, and is no failure of the command: on a shared machine a ratio is evidence and not a test.
@@ -18,10 +18,11 @@ from tests import services
 from tests.benchmarks import alerts as alert_rows
 from tests.benchmarks import browser as browser_rows
 from tests.benchmarks import feed as feed_rows
+from tests.benchmarks import logs as log_rows
 from tests.benchmarks import sessions as session_rows
 from tests.benchmarks import tsdb
 
-PARTS = ("feed", "browser", "sessions", "alerts")
+PARTS = ("feed", "browser", "sessions", "alerts", "logs")
 
 
 def main() -> None:
@@ -49,6 +50,11 @@ def main() -> None:
         missed += _printed(many.rows(), many)
     if "alerts" in parts:
         alert_rows.run(10_000 if asked.full else 2_000)
+    if "logs" in parts:
+        with tempfile.TemporaryDirectory(prefix="bench-logs-") as directory:
+            lines = log_rows.FULL_LINES if asked.full else log_rows.LINES
+            long = log_rows.Report(Path(directory), lines=lines, rounds=rounds)
+            missed += _printed(long.rows(), long)
     print(f"{missed} of the lines above missed" if missed else "every line reached")
 
 
@@ -63,7 +69,8 @@ def _feed(data: Path, rounds: int, *, full: bool) -> int:
 
 
 def _printed(
-    rows: Iterator[str], report: feed_rows.Report | browser_rows.Report | session_rows.Report
+    rows: Iterator[str],
+    report: feed_rows.Report | browser_rows.Report | session_rows.Report | log_rows.Report,
 ) -> int:
     """Print as measured; how many lines were missed."""
     for row in rows:
