@@ -452,7 +452,7 @@ def test_what_is_not_configured_does_not_apply_and_is_no_fault(tmp_path: Path):
     checks = by_name(Health(stored(tmp_path)))
     assert {name for name, check in checks.items() if not check.applies} == {
         "database", "gpu", "evolution", "prometheus", "scrape", "rules", "alertmanager", "clock_skew", "sampler", "log",
-        "benchmarks", "loki", "traces",
+        "benchmarks", "loki", "traces", "pushes",
     }  # fmt: skip
     assert all(check.healthy for check in checks.values())
 

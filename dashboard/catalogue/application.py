@@ -56,6 +56,8 @@ unless on (job, instance)
     description="{{ $labels.instance }} answers the scrape, but says neither a generation nor an inference: it is not instrumented, or another program has its port.",
     page=_PAGE,
 )
+PUSHED = "push_time_seconds"  # of a Pushgateway: when a group was pushed last
+PUSH_LATE_SECONDS = 600  # the observer pushes every 15 s
 METRICS_LAGGING = Alert(
     name="MetricsLagging",
     # Old samples come by remote write, federation or own timestamps; a run that pushes carries its run_id on the group.
@@ -64,7 +66,7 @@ or
 label_replace(max_over_time(scrape_duration_seconds{{job="$job"}}[5m]) > 5, "cause", "slow scrape", "", "")
 or
 label_replace(
-  (time() - push_time_seconds{{run_id!=""}}) > 600
+  (time() - {PUSHED}{{run_id!=""}}) > {PUSH_LATE_SECONDS}
   unless on ({joins.RUN}) {RUN_ACTIVE} == 0,
   "cause", "no push", "", "")""",
     lasting="2m",

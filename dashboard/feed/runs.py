@@ -9,7 +9,7 @@ import numpy as np
 from collectors.prometheus import Matrix
 from collectors.runs import RunRecord
 from collectors.unavailable import Unavailable
-from dashboard.catalogue import evolution
+from dashboard.catalogue import application, evolution
 from dashboard.catalogue.units import SECONDS
 from dashboard.feed import query
 
@@ -21,6 +21,7 @@ METRICS = (
     evolution.RUN_ACTIVE,
     evolution.GENERATION,
     evolution.BEST,
+    application.PUSHED,
 )
 _NOT_CONFIG = frozenset({"__name__", "run_id", "run_name", "job", "instance"})
 
@@ -64,10 +65,15 @@ class RunList:
 
 
 def from_matrix(matrix: Matrix, now: float, fresh_seconds: float) -> dict[str, Run]:
-    """Runs in a range answer over METRICS. Seen within `fresh_seconds` is seen now."""
+    """Runs in a range answer over METRICS. Seen within `fresh_seconds` is seen now.
+
+    A Pushgateway says a group's last state for ever: what came through one was seen when it was pushed.
+    """
     runs: dict[str, Run] = {}
     states: dict[str, tuple[float, str]] = {}
     active: dict[str, tuple[float, bool]] = {}
+    pushes = _pushes(matrix)
+    pushed: dict[str, bool] = {}  # whether the newest that is known of a run came through a gateway
     for labels, values in zip(matrix.labels, matrix.values, strict=True):
         run_id = labels.get("run_id") or labels.get("instance")
         there = np.flatnonzero(~np.isnan(values))
@@ -75,7 +81,17 @@ def from_matrix(matrix: Matrix, now: float, fresh_seconds: float) -> dict[str, R
             continue
         first, last = float(matrix.times[there[0]]), float(matrix.times[there[-1]])
         value = float(values[there[-1]])
+        if (
+            labels.get("__name__") == application.PUSHED
+        ):  # the gateway's word about a group, which may be anybody's
+            continue
+        at_gateway = pushes.get(_group(labels))
+        if at_gateway is not None:
+            last = min(last, at_gateway)
+            first = min(first, last)
         run = runs.get(run_id) or Run(run_id, run_id, labelled=bool(labels.get("run_id")))
+        if run.last_seen is None or last >= run.last_seen:
+            pushed[run_id] = at_gateway is not None
         run = replace(
             run,
             started_at=first if run.started_at is None else min(first, run.started_at),
@@ -100,9 +116,26 @@ def from_matrix(matrix: Matrix, now: float, fresh_seconds: float) -> dict[str, R
             run = replace(run, best_fitness=best if run.best_fitness is None else max(best, run.best_fitness))
         runs[run_id] = run
     return {
-        run_id: _judged(run, states.get(run_id), active.get(run_id), now, fresh_seconds)
+        run_id: _judged(
+            run, states.get(run_id), active.get(run_id), now, fresh_seconds, pushed=pushed[run_id]
+        )
         for run_id, run in runs.items()
     }
+
+
+def _pushes(matrix: Matrix) -> dict[tuple[str, ...], float]:
+    """When each group of a Pushgateway was pushed last, in unix seconds."""
+    return {
+        _group(labels): float(np.nanmax(values))
+        for labels, values in zip(matrix.labels, matrix.values, strict=True)
+        if labels.get("__name__") == application.PUSHED
+        and labels.get("run_id")
+        and not np.isnan(values).all()
+    }
+
+
+def _group(labels: Mapping[str, str]) -> tuple[str, ...]:
+    return tuple(labels.get(name, "") for name in ("job", "instance", "run_id"))
 
 
 def _judged(
@@ -111,12 +144,14 @@ def _judged(
     active: tuple[float, bool] | None,
     now: float,
     fresh_seconds: float,
+    *,
+    pushed: bool,
 ) -> Run:
     """Finished is not down, and silence is not a state: only a run that is seen now can be called running."""
     last = run.last_seen or 0.0
-    seen_now = now - last <= fresh_seconds
+    seen_now = now - last <= (max(fresh_seconds, application.PUSH_LATE_SECONDS) if pushed else fresh_seconds)
     said = state[1] if state else ("running" if active and active[1] else "")
-    ended = last if not seen_now else None
+    ended = last if pushed or not seen_now else None
     if said == "finished":
         return replace(run, state="finished", reason="It said that it finished.", ended_at=ended)
     if said == "failed":
@@ -127,9 +162,8 @@ def _judged(
         reason = "It says that it is running." if said else "Prometheus sees it now; it reports no state."
         return replace(run, state="running", reason=reason, active=active[1] if active else True)
     ago = _ago(now - last)
-    reason = f"Prometheus last saw it {ago} ago" + (
-        f"; it said {said} then." if said else " and it reported no state."
-    )
+    seen = "It was last pushed" if pushed else "Prometheus last saw it"
+    reason = f"{seen} {ago} ago" + (f"; it said {said} then." if said else " and it reported no state.")
     return replace(run, state="unknown", reason=reason)
 
 

@@ -18,7 +18,7 @@ from collectors.runs import RunsDirectory
 from dashboard import __version__
 from dashboard.feed import LogLines, Traces
 from dashboard.health import benchmarks as benchmarking
-from dashboard.health import machine, sources
+from dashboard.health import machine, pushes, sources
 from dashboard.health.check import Check, Probe
 from dashboard.sampler import Sampler
 from dashboard.settings import Settings
@@ -70,6 +70,7 @@ class Health:
             "evolution": lambda: sources.evolution(runs, prometheus),
             "prometheus": lambda: sources.reachable(prometheus),
             "scrape": lambda: sources.scrape(prometheus, settings.job),
+            "pushes": lambda: pushes.stale(prometheus),
             "rules": lambda: sources.rules(prometheus),
             "alertmanager": lambda: sources.alertmanager(alertmanagers),
             "clock_skew": lambda: sources.clock_skew(prometheus),

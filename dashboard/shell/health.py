@@ -33,6 +33,7 @@ NAMES = {
     "evolution": "the evolution",
     "prometheus": "Prometheus",
     "scrape": "scraping of the router",
+    "pushes": "runs that push",
     "rules": "alert rules",
     "alertmanager": "Alertmanager",
     "clock_skew": "clocks",
