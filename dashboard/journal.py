@@ -91,6 +91,7 @@ def configure(folder: Path | None, *, level: str = "info", name: str = "dashboar
         old.close()
     for handler in handlers:
         handler.setFormatter(formatter)
+        handler.setLevel(level.upper())  # some libraries' loggers have a level of their own
         root.addHandler(handler)
     root.setLevel(level.upper())
     _adopt_libraries()

@@ -33,6 +33,7 @@ def serve(settings: Settings) -> int:
     """Serve until interrupted; returns the exit code of the process."""
     configuration.use(settings)
     journal.configure(settings.data_dir / "logs", level=settings.log_level)
+    log.debug("Settings", chosen=settings.chosen())
     sources = current()
     app(sources).run(config=_config(settings))
     return 0

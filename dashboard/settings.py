@@ -197,6 +197,13 @@ class Settings:
             rows.append((knob.name, PREFIX + knob.name.upper(), shown, knob.metadata["about"]))
         return rows
 
+    def chosen(self) -> list[str]:
+        """The names of what differs from its default; values may be secrets."""
+        defaults = type(self)()
+        return [
+            knob.name for knob in fields(self) if getattr(self, knob.name) != getattr(defaults, knob.name)
+        ]
+
 
 _chosen: list[Settings] = []
 

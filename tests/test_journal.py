@@ -13,6 +13,7 @@ import pytest
 
 from dashboard import journal
 from dashboard.settings import SettingError, Settings
+from tests import services
 
 
 def said(program: str, *arguments: object) -> tuple[list[dict], subprocess.CompletedProcess[str]]:
@@ -244,3 +245,23 @@ def test_the_level_is_a_setting_and_a_level_that_is_none_is_said():
     assert Settings.load(environ={"MOE_DASHBOARD_LOG_LEVEL": "warning"}).log_level == "warning"
     with pytest.raises(SettingError, match="log_level"):
         Settings.load(environ={"MOE_DASHBOARD_LOG_LEVEL": "loud"})
+
+
+@pytest.mark.services
+@pytest.mark.parametrize(
+    ("level", "written"),
+    [("debug", {"debug", "info"}), ("info", {"info"}), ("error", set())],
+)
+def test_the_server_writes_its_own_lines_from_the_level_of_the_setting_on(
+    tmp_path: Path, level: str, written: set[str]
+):
+    with services.dashboard(tmp_path, log_level=level, prometheus_password="hunter2"):
+        pass
+    file = tmp_path / "data" / "logs" / "dashboard.jsonl"
+    lines = [json.loads(line) for line in file.read_text().splitlines()]
+    assert {line["level"] for line in lines} & {"debug", "info"} == written
+    for line in lines:
+        if line["level"] == "debug":
+            assert {"log_level", "prometheus_password", "data_dir"} <= set(line["chosen"])
+            assert "hunter2" not in json.dumps(line)
+    assert "hunter2" not in (tmp_path / "dashboard.log").read_text()
