@@ -15,7 +15,7 @@ from dashboard.figures import dots, lines, marks
 from dashboard.figures import evolution as evolution_figure
 from dashboard.figures import look as look_of
 from dashboard.figures.marks import Mark
-from dashboard.shell import address, noted, states, take
+from dashboard.shell import address, noted, states, steady, take
 from dashboard.shell.figure import drawn, show
 from dashboard.shell.look import Look
 from dashboard.shell.text import plain
@@ -138,6 +138,20 @@ def stack(item: Stack, look: Look, evolution: Evolution | None = None) -> None:
         with st.container(horizontal=True, vertical_alignment="center"):
             st.caption(plain(_about(item, known, evolution)), width="stretch")
             take.away(item.key, lambda: _table(frame, metrics), evolution.asked, look)
+
+
+def stack_shows(item: Stack, look: Look) -> object:
+    """What a stack shows, to compare; while a source is off nobody can tell."""
+    evolution = look.evolution
+    if evolution is None or evolution.unavailable:
+        return None
+    return (
+        item.key,
+        look.run_id,
+        steady.Itself(evolution.frame),
+        _about(item, item.rows, evolution),
+        look.noted,
+    )
 
 
 def _nothing(item: Stack) -> str:

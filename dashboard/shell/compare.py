@@ -10,6 +10,7 @@ from dashboard.feed import Run, choosing
 from dashboard.shell import address, baseline, charts, overlay, states
 from dashboard.shell.kept import kept
 from dashboard.shell.look import Look
+from dashboard.shell.steady import stands_on
 from dashboard.shell.text import plain, visible
 from dashboard.store import Baseline
 
@@ -20,6 +21,15 @@ HELP = (
 )
 
 
+def _shows(look: Look) -> object:
+    """The list alone; runs that are laid over each other are drawn again each time."""
+    pinned = baseline.pinned(look)
+    if pinned is not None or address.several(CHOSEN) or address.held(ALL):
+        return None
+    return look.runs.runs, look.now // 60
+
+
+@stands_on(_shows)
 def table(look: Look) -> None:
     """Every run known, newest first; those chosen are compared."""
     known = look.runs.runs

@@ -11,12 +11,22 @@ from dashboard.shell import charts, links, states, take
 from dashboard.shell.figure import drawn, show
 from dashboard.shell.kept import kept
 from dashboard.shell.look import Look
+from dashboard.shell.steady import Itself, stands_on
 from dashboard.shell.text import clock, plain, visible
 
 MOST_LINKS = 6  # error types with a link to their lines
 EVERYWHERE = {"evaluation": "an evaluation", "step": "a step"}
 
 
+def _shows(look: Look) -> object:
+    evolution = look.evolution
+    if evolution is None or look.run is None:
+        return ()
+    events = look.sources.feed.failed_steps(look.run_id)
+    return look.run_id, look.run.sources, Itself(evolution.frame), Itself(events), look.noted
+
+
+@stands_on(_shows)
 def by_type(look: Look) -> None:
     """Evaluations that raised and steps that failed, by error type; a quiet line where there are none."""
     evolution = look.evolution

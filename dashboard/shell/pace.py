@@ -9,12 +9,22 @@ from dashboard.figures.timeline import Spans
 from dashboard.shell import address, charts, runs, states, take
 from dashboard.shell.figure import drawn, show
 from dashboard.shell.look import Look
+from dashboard.shell.steady import Itself, stands_on
 from dashboard.shell.text import clock, plain
 from dashboard.verdict import progress
 
 NEWEST = {"": "40 generations", "100": "100 generations", "300": "300 generations"}
 
 
+def _shows(look: Look) -> object:
+    evolution = look.evolution
+    pace = runs.seconds_a_generation(look)
+    if evolution is None or look.run is None or pace is None:
+        return ()
+    return look.run_id, Itself(evolution.frame), look.noted, _numbers(evolution, pace, look)
+
+
+@stands_on(_shows)
 def timeline(look: Look) -> None:
     """Rate, what is left, and a bar for each of the newest generations."""
     evolution = look.evolution

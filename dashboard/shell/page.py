@@ -10,7 +10,7 @@ from streamlit.runtime.scriptrunner_utils.exceptions import RerunException, Stop
 
 from collectors.unavailable import Unavailable
 from dashboard.catalogue.spec import Curves, Panel
-from dashboard.shell import charts, pipeline, runs, states, view
+from dashboard.shell import charts, pipeline, runs, states, steady, view
 from dashboard.shell.charts import Stack
 from dashboard.shell.look import Look
 from dashboard.shell.text import plain
@@ -47,30 +47,102 @@ def page(
         _guarded(title, lambda: above(chosen))
     panels = [item for row in rows for item in row if isinstance(item, Panel)]
 
-    @st.fragment(run_every=chosen.refresh_seconds)
-    def body() -> None:
+    def fresh() -> Look:
         look = Look.at(chosen, current(), panels)
         if "run" in controls:
             runs.keep_picker_fresh(look)
-        banner = st.container()
-        shown, left_out = rows, 0
-        if current().prometheus is None:  # one sentence instead of as many as there are charts
-            shown = [row for row in rows if not all(isinstance(item, Panel) for item in row)]
-            left_out = sum(len(row) for row in rows) - sum(len(row) for row in shown)
-        for row in shown:
-            columns = st.columns(len(row), gap="medium") if len(row) > 1 else [st.container()]
-            for column, item in zip(columns, row, strict=True):
-                with column:
-                    _guarded(title, lambda item=item: draw(item, look))  # type: ignore[misc]  # a default binds the loop variable
-        with banner:  # last, because only now is known what was looked at
-            charts.freshness(look)
-            _guarded(title, lambda: pipeline.banner(look, tells))
-        if left_out:
-            states.empty(
-                f"{left_out} more charts of this page come from a Prometheus, and none is configured (MOE_DASHBOARD_PROMETHEUS_URL)."
-            )
+        return look
 
-    _guarded(title, body)
+    shown, left_out = rows, 0
+    if current().prometheus is None:  # one sentence instead of as many as there are charts
+        shown = [row for row in rows if not all(isinstance(item, Panel) for item in row)]
+        left_out = sum(len(row) for row in rows) - sum(len(row) for row in shown)
+    known = [[_shows(item) for item in row] for row in shown]
+    if shown and all(each is not None for row in known for each in row):
+        _guarded(title, lambda: _in_parts(title, shown, chosen.refresh_seconds, fresh, tells))
+    else:
+        _guarded(title, lambda: _at_once(title, shown, chosen.refresh_seconds, fresh, tells))
+    if left_out:
+        states.empty(
+            f"{left_out} more charts of this page come from a Prometheus, and none is configured (MOE_DASHBOARD_PROMETHEUS_URL)."
+        )
+
+
+def _at_once(
+    title: str, rows: Sequence[Sequence[Item]], every: float | None, fresh: Callable[[], Look], tells: Collection[str]
+) -> None:  # fmt: skip
+    """All rows are drawn at each refresh."""
+
+    @st.fragment(run_every=every)
+    def body() -> None:
+        look = fresh()
+        banner = st.container()
+        for row in rows:
+            _row(title, row, look)
+        with banner:  # last, because only now is known what was looked at
+            _banner(title, look, tells)
+
+    body()
+
+
+def _in_parts(
+    title: str, rows: Sequence[Sequence[Item]], every: float | None, fresh: Callable[[], Look], tells: Collection[str]
+) -> None:  # fmt: skip
+    """Each row is drawn when what it shows has changed."""
+    refreshing = steady.Refreshing(fresh)
+
+    def add(key: str, draw: Callable[[Look], bool], shows: steady.Shows) -> None:
+        part = steady.Part(key, draw, shows)
+        refreshing.parts.append(part)
+
+        @st.fragment(key=key)
+        def drawn() -> None:
+            _guarded(title, lambda: part.redraw(refreshing.look()))
+
+        drawn()
+
+    banner = st.container()
+    for i, row in enumerate(rows):
+        add(f"row-{i}", lambda look, row=row: _row(title, row, look), lambda look, row=row: _shown(row, look))  # type: ignore[misc]  # defaults bind the loop variable
+    with banner:  # last, because only now is known what was looked at
+        add("banner", lambda look: _banner(title, look, tells), lambda look: _said(look, tells))
+    st.fragment(lambda: _guarded(title, refreshing.beat), run_every=every)()
+
+
+def _row(title: str, row: Sequence[Item], look: Look) -> bool:
+    """Whether all of it could be drawn."""
+    well = True
+    columns = st.columns(len(row), gap="medium") if len(row) > 1 else [st.container()]
+    for column, item in zip(columns, row, strict=True):
+        with column:
+            well &= _guarded(title, lambda item=item: draw(item, look))  # type: ignore[misc]  # a default binds the loop variable
+    return well
+
+
+def _banner(title: str, look: Look, tells: Collection[str]) -> bool:
+    charts.freshness(look)
+    return _guarded(title, lambda: pipeline.banner(look, tells))
+
+
+def _shows(item: Item) -> steady.Shows | None:
+    """What tells whether an item changed; None where nothing does."""
+    if isinstance(item, Stack):
+        return lambda look: charts.stack_shows(item, look)
+    if isinstance(item, Panel | Curves):
+        return None
+    return steady.shown_by(item)
+
+
+def _shown(row: Sequence[Item], look: Look) -> object:
+    found = [shows(look) if (shows := _shows(item)) is not None else None for item in row]
+    return None if any(one is None for one in found) else found
+
+
+def _said(look: Look, tells: Collection[str]) -> object:
+    """What the banner says; nobody can tell while something is old, since it says for how long."""
+    if look.stale() or look.missed():
+        return None
+    return look.runs_are_partial, pipeline.findings(look, tells)
 
 
 def draw(item: Item, look: Look) -> None:
@@ -85,10 +157,15 @@ def draw(item: Item, look: Look) -> None:
         item(look)
 
 
-def _guarded(title: str, part: Callable[[], None]) -> None:
-    """No traceback on screen: a source that is off says so, a mistake of ours goes to the log under a reference."""
+def _guarded(title: str, part: Callable[[], object]) -> bool:
+    """No traceback on screen: a source that is off says so, a mistake of ours goes to the log under a reference.
+
+    Returns:
+        Whether it went well.
+    """
     try:
         part()
+        return True
     except Unavailable as why:
         states.unavailable(why)
     except (StopException, RerunException):  # Streamlit's own control flow
@@ -97,6 +174,7 @@ def _guarded(title: str, part: Callable[[], None]) -> None:
         reference = secrets.token_hex(4)
         log.exception("A part of a page could not be drawn", page=title, reference=reference)
         states.failed(reference)
+    return False
 
 
 def _controls(chosen: view.View, controls: Sequence[Control]) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Collection
 
 import streamlit as st
 
+from dashboard.alerts.entry import Finding
 from dashboard.shell import links
 from dashboard.shell.look import Look
 from dashboard.shell.text import plain
@@ -17,7 +18,7 @@ UNREADABLE = "prometheus-unavailable"
 CHOSEN = frozenset({"no-prometheus", "no-alertmanager"})
 EVERYTHING = CHOSEN | {
     UNREADABLE, "no-rules", "rules-failing", "rules-late", "no-watchdog", "watchdog-missing", "target-down", "scrape-old",
-    "alertmanager-unavailable", "alertmanager-cluster", "watchdog-not-arrived",
+    "alertmanager-unavailable", "alertmanager-unread", "alertmanager-cluster", "watchdog-not-arrived",
 }  # fmt: skip
 """Every kind of finding, for pages that tell them all."""
 
@@ -29,14 +30,9 @@ def banner(look: Look, told: Collection[str] = ()) -> None:
         look: after the blocks of the page were drawn: a source they call unreadable is not called so twice.
         told: kinds of findings that the page tells itself.
     """
-    if set(told) >= EVERYTHING:
-        return
-    left_out = CHOSEN | set(told) | ({UNREADABLE} if look.missed() else set())
-    known = look.sources.alerts.glance()
-    found = [finding for finding in known.findings if finding.kind not in left_out]
+    found = findings(look, told)
     if not found:
         return
-    found.sort(key=lambda finding: finding.level != "bad")
     said = [f"{finding.words} {finding.advice}".strip() for finding in found[:MOST]]
     if len(found) > MOST:
         said.append(f"And {len(found) - MOST} more.")
@@ -47,3 +43,12 @@ def banner(look: Look, told: Collection[str] = ()) -> None:
             icon=":material/error:" if bad else ":material/warning:",
         )
         links.to("health", "Health checks", icon=":material/health_and_safety:")
+
+
+def findings(look: Look, told: Collection[str] = ()) -> list[Finding]:
+    """What the banner tells, the worst first."""
+    if set(told) >= EVERYTHING:
+        return []
+    left_out = CHOSEN | set(told) | ({UNREADABLE} if look.missed() else set())
+    found = [finding for finding in look.sources.alerts.glance().findings if finding.kind not in left_out]
+    return sorted(found, key=lambda finding: finding.level != "bad")

@@ -10,8 +10,10 @@ from dashboard.report import gather, incident, tables
 from dashboard.report import run as run_report
 from dashboard.shell import person
 from dashboard.shell.look import Look
+from dashboard.shell.steady import stands_on
 
 
+@stands_on(lambda look: (look.run_id,))
 def of_run(look: Look) -> None:
     """The chosen run, as long as it lived. Nothing is worked out before somebody presses the button."""
     run = look.run

@@ -9,6 +9,7 @@ from dashboard.catalogue.units import COUNT, NUMBER, SECONDS
 from dashboard.feed import Run
 from dashboard.shell import links, states, view
 from dashboard.shell.look import Look
+from dashboard.shell.steady import stands_on
 from dashboard.shell.text import ago, clock, plain
 from dashboard.sources import current
 from dashboard.verdict import progress
@@ -59,6 +60,17 @@ def keep_picker_fresh(look: Look) -> None:
         st.rerun()
 
 
+def _standing(look: Look) -> object:
+    """What the line about the chosen run says."""
+    run, judged = look.run, look.verdict
+    if run is None or judged is None:
+        return None
+    return (
+        run.run_id, run.state, run.reason, run.name, _facts(run, look), _cut_off(run, look), judged.word, judged.sentence, judged.runbook,
+    )  # fmt: skip
+
+
+@stands_on(_standing)
 def state(look: Look) -> None:
     """One line about the chosen run: state and why, generation, pace, best, age."""
     run = look.run
@@ -84,14 +96,8 @@ def state(look: Look) -> None:
 
 def _whole(run: Run, look: Look) -> None:
     """A run that began before the window: the way to all of it."""
-    start, end = look.view.window.bounds(look.now)
-    over = None if run.active else (run.ended_at if run.ended_at is not None else run.last_seen)
-    began = run.started_at
-    if (
-        began is None
-        or "log" not in run.sources
-        or (began >= start and (over is None or over <= end + MARGIN_SECONDS))
-    ):
+    began, over = run.started_at, _over(run)
+    if began is None or not _cut_off(run, look):
         return
     if st.button(
         "Whole run",
@@ -103,6 +109,20 @@ def _whole(run: Run, look: Look) -> None:
         last = "now" if over is None else f"{(over + MARGIN_SECONDS) * 1000:.0f}"
         view.choose(from_=f"{(began - MARGIN_SECONDS) * 1000:.0f}", to=last)
         st.rerun()
+
+
+def _cut_off(run: Run, look: Look) -> bool:
+    """Whether the window shows only a part of it, and its log has the rest."""
+    start, end = look.view.window.bounds(look.now)
+    began, over = run.started_at, _over(run)
+    if began is None or "log" not in run.sources:
+        return False
+    return began < start or (over is not None and over > end + MARGIN_SECONDS)
+
+
+def _over(run: Run) -> float | None:
+    """When it ended, as far as anybody knows; None while it evolves."""
+    return None if run.active else (run.ended_at if run.ended_at is not None else run.last_seen)
 
 
 def verdict(look: Look) -> None:

@@ -12,11 +12,18 @@ from dashboard.shell import address, charts, states, take
 from dashboard.shell.figure import drawn, show
 from dashboard.shell.kept import kept
 from dashboard.shell.look import Look
+from dashboard.shell.steady import stands_on
 from dashboard.shell.text import plain
 
 BEST, SINCE = "best", "since"  # query parameters: generations
 
 
+def _shows(look: Look) -> object:
+    newest = look.sources.feed.topology(look.run_id) if look.run is not None else None
+    return (look.run_id, newest.generation, newest.fitness) if newest is not None else (look.run_id,)
+
+
+@stands_on(_shows)
 def matrix(look: Look) -> None:
     """Which token may go to which expert in the best genome, and what was added and cut since another best."""
     runs = look.sources.runs

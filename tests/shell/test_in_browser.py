@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser
+from playwright.sync_api import Browser, WebSocket
 
 from tests import services
 from tests.browser.screen import Screen, screen
@@ -74,6 +74,29 @@ def test_zoom_survives_a_refresh_with_new_points(shown: Screen, runs: Path):
     newest = one_more_generation(runs)
     shown.wait_for(lambda: shown.page.evaluate(LAST) == newest, 20, f"generation {newest}")
     assert shown.page.evaluate(RANGE) == zoomed
+    assert shown.errors == []
+
+
+def test_a_refresh_in_which_nothing_changed_sends_nothing(shown: Screen):
+    """No more than the frame of a script run; a page that draws anew sends about fifty messages."""
+    received: list[int] = []  # messages since each of the browser's own
+
+    def counted(socket: WebSocket) -> None:
+        socket.on("framesent", lambda _: received.append(0))
+        socket.on("framereceived", lambda _: received.append((received.pop() if received else 0) + 1))
+
+    shown.page.on("websocket", counted)
+    shown.open("/evolution?refresh=2s")
+    drawn(shown)
+    opened = len(received)
+    shown.wait_for(
+        lambda: len(received) > opened + 4 and max(received[-4:-1]) <= 8,
+        60,
+        "three refreshes without content",
+    )
+    assert shown.page.evaluate(f"() => {FIGURE}._fullData.length")
+    assert "Pace" in shown.text()
+    assert "Report of this run" in shown.text()
     assert shown.errors == []
 
 
