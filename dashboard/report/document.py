@@ -8,7 +8,6 @@ import base64
 import hashlib
 import html
 import json
-import re
 from collections.abc import Sequence
 from functools import cache
 from typing import Any, Literal
@@ -16,11 +15,10 @@ from typing import Any, Literal
 import numpy as np
 import plotly.graph_objects as go
 
+from dashboard.marks import visible
+
 Tone = Literal["", "good", "warn", "bad", "soft"]
 
-_INVISIBLE = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff\ud800-\udfff]"
-)
 _LONGEST = 20_000  # letters of one text: a label of a megabyte must not make a file nobody can open
 
 _STYLE = """
@@ -75,7 +73,7 @@ def shown(text: object) -> str:
     words = str(text)
     if len(words) > _LONGEST:
         words = f"{words[:_LONGEST]}… ({len(words):,} letters)"
-    return html.escape(_INVISIBLE.sub(lambda mark: f"\\u{ord(mark.group()):04x}", words))
+    return html.escape(visible(words))
 
 
 class Document:

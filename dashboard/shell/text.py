@@ -6,21 +6,16 @@ from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
 from dashboard.catalogue.units import SECONDS
+from dashboard.marks import visible as visible  # for table cells, st.text and st.code
 
 # Every character Streamlit's Markdown gives a meaning to: emphasis, code, links, images, colours (:red[…]),
 # maths ($…$), tables, headings, lists, HTML, autolinks and entities.
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]()#+\-.!|<>~$:&^=@\"'])")
-_INVISIBLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]")
 # What Streamlit replaces in the finished text, where no backslash protects it: icons (:material/x:), emoji (:x:),
 # addresses (a@b.c, www.x), arrows and dashes. A word joiner inside is not seen and keeps the letters as they are.
 _REPLACED = re.compile(
     r"(?<=:)(?=material/|(?!\d\d:)[\w+-]+:)|(?<=@)(?=\w)|(?<=www)(?=\.)|(?<=[<>~=-])(?=[>=-])", re.IGNORECASE
 )
-
-
-def visible(text: object) -> str:
-    """Outside text with control and direction marks as visible escapes: for table cells, st.text and st.code."""
-    return _INVISIBLE.sub(lambda mark: f"\\u{ord(mark.group()):04x}", str(text))
 
 
 def short(text: object, most: int = 500) -> str:
