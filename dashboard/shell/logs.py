@@ -283,8 +283,8 @@ def _table(lines: Sequence[LogLine], look: Look) -> None:
             .tz_convert(look.view.zone)
             .tz_localize(None),
             "level": [line.level for line in lines],
-            "logger": [visible(line.logger or "") for line in lines],
             "event": [visible(line.event) for line in lines],
+            "logger": [visible(line.logger or "") for line in lines],
             "run": [_text(line.fields.get("run_id")) for line in lines],
             "generation": [_text(line.fields.get("generation")) for line in lines],
             "says": [says(line) for line in lines],
@@ -300,7 +300,6 @@ def _table(lines: Sequence[LogLine], look: Look) -> None:
         column_config={
             "time": st.column_config.DatetimeColumn("time", format="DD MMM HH:mm:ss.SSS", width="medium"),
             "level": st.column_config.TextColumn("level", width="small"),
-            "logger": st.column_config.TextColumn("logger", width="small"),
             "generation": st.column_config.TextColumn("generation", width="small"),
             "says": st.column_config.TextColumn("says", width="large"),
         },
