@@ -132,12 +132,12 @@ def memory() -> Check:
 
 def disk(settings: Settings) -> Check:
     """The file systems that hold our data and the runs have room left, for us and not only for root."""
-    worst, free_bytes = 0.0, 0
+    worst, free_bytes, fullest = 0.0, 0, settings.data_dir
     for folder in filter(None, (settings.data_dir, settings.runs_dir)):
         usage = shutil.disk_usage(_existing(folder))
         percent = 100.0 * usage.used / max(1, usage.used + usage.free)
         if percent >= worst:
-            worst, free_bytes = percent, usage.free
+            worst, free_bytes, fullest = percent, usage.free, folder
     healthy = worst < DISK_LIMIT_PERCENT
     details: dict[str, Detail] = {
         "disk_percent": round(worst, 1),
@@ -148,7 +148,9 @@ def disk(settings: Settings) -> Check:
             "disk", healthy=False, message="The data directory cannot be written.", details=details, error_type="read-only"
         )  # fmt: skip
     message = (
-        "There is room on disk." if healthy else f"A file system is more than {DISK_LIMIT_PERCENT:g} % full."
+        "There is room on disk."
+        if healthy
+        else f"The file system of {fullest} is {worst:.0f} % full: make room, or what people say cannot be kept."
     )
     return Check("disk", healthy=healthy, message=message, details=details)
 

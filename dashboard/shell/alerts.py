@@ -42,6 +42,9 @@ def now(look: Look) -> None:
     known = look.alerts
     for finding in known.findings:
         said(finding)
+    for why in known.unavailable:
+        if why.kind == "store":  # the others are findings; without the store nobody is known to have an alert
+            states.unavailable(why)
     counts = known.counts
     firing = [entry for entry in known.entries if entry.active and entry.severity != "none"]
     with st.container(horizontal=True, gap="large"):

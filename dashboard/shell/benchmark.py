@@ -206,7 +206,7 @@ def _start() -> None:
         earlier = None
     key = earlier[0] if earlier is not None else state.setdefault("benchmark-next-key", secrets.token_hex(8))
     try:
-        run_id = places.start(sources, *asked, who=who.name, idempotency_key=f"{key} {' '.join(asked)}")
+        run_id = places.start(sources, *asked, who=who, idempotency_key=f"{key} {' '.join(asked)}")
     except (CannotStart, Unavailable) as why:
         state["benchmark-problem"] = str(why)
         return

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from dashboard.sources import Sources
+from dashboard.store import Author
 
 HERE, SLURM = "", "slurm"
 SLURM_DEVICES = {"auto": "As configured for Slurm", "cpu": "CPU"}
@@ -50,7 +51,7 @@ def all_of(sources: Sources) -> dict[str, Where]:
 
 
 def start(
-    sources: Sources, target: str, profile: str, device: str, where: str, *, who: str, idempotency_key: str
+    sources: Sources, target: str, profile: str, device: str, where: str, *, who: Author, idempotency_key: str
 ) -> str | None:
     """Start there; the run's id, None where another host was asked and has yet to take it up.
 
@@ -63,11 +64,11 @@ def start(
             target,
             profile,
             device,
-            owner=who,
+            owner=who.name,
             idempotency_key=idempotency_key,
             backend="slurm" if where == SLURM else "local",
         )
     sources.benchmark_hosts.ask_to_start(
-        where, who=who, target=target, profile=profile, device=device, idempotency_key=idempotency_key
+        where, who=who.name, target=target, profile=profile, device=device, idempotency_key=idempotency_key
     )
     return None

@@ -16,10 +16,11 @@ from dashboard.catalogue.spec import Panel, Series
 from dashboard.catalogue.units import NUMBER, PER_SECOND, RATIO, SAMPLES_PER_SECOND, SECONDS
 from dashboard.feed import Answer, Reading
 from dashboard.figures import buckets as figures
-from dashboard.shell import address, brackets, charts, instances, states
+from dashboard.shell import address, brackets, charts, instances, states, traces
 from dashboard.shell.brackets import Buckets
 from dashboard.shell.figure import drawn
 from dashboard.shell.look import Look
+from dashboard.shell.page import Item
 from dashboard.shell.text import plain, visible
 from dashboard.shell.view import View
 from dashboard.sources import Sources, current
@@ -84,6 +85,20 @@ def objective(sources: Sources) -> Objective:
 def panels() -> tuple[Panel, ...]:
     """The page's panels for that objective: percentiles, share, throughput, requests, batches."""
     return catalogue.panels(objective(current()))
+
+
+def rows() -> list[list[Item]]:
+    """The page from top to bottom; which panels there are follows the objective of the settings."""
+    percentiles, within, throughput, requests, batches = panels()
+    return [
+        [now],
+        [percentiles],
+        [traces.slowest],
+        [by_instance],
+        [over_time],
+        [within, throughput],
+        [requests, batches],
+    ]
 
 
 def now(look: Look) -> None:

@@ -4,6 +4,7 @@ import contextlib
 import os
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -142,8 +143,12 @@ def _damaged(site: Site) -> Iterator[None]:
     with contextlib.closing(site.said()) as store:
         store.probe()
     _copy(site)
-    site.store_file.write_bytes(b"not a database any more " * 2000)
+    beside = site.store_file.with_name(
+        "beside"
+    )  # in its place, not over it: SQLite mends the latter from what it remembers
+    beside.write_bytes(b"not a database any more " * 2000)
     _without_companions(site)
+    beside.replace(site.store_file)
     try:
         yield
     finally:
@@ -152,8 +157,6 @@ def _damaged(site: Site) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _newer(site: Site) -> Iterator[None]:
-    import sqlite3
-
     _copy(site)
     with contextlib.closing(sqlite3.connect(site.store_file)) as database:
         found = database.execute("PRAGMA user_version").fetchone()[0]
@@ -174,6 +177,8 @@ def _newer(site: Site) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _full(site: Site) -> Iterator[None]:
+    with contextlib.closing(sqlite3.connect(site.store_file)) as database:
+        database.execute("PRAGMA wal_checkpoint(TRUNCATE)")  # or the log would have some room of its own left
     site.disk.fill()
     try:
         yield
@@ -182,8 +187,6 @@ def _full(site: Site) -> Iterator[None]:
 
 
 def _copy(site: Site) -> None:
-    import sqlite3
-
     with (
         contextlib.closing(sqlite3.connect(site.store_file)) as live,
         contextlib.closing(sqlite3.connect(site.before)) as copy,
