@@ -91,9 +91,13 @@ def test_a_baseline_pinned_by_one_is_drawn_for_another_and_can_be_unpinned(brows
         alice.page.get_by_role("button", name="Pin for everybody").click()
         alice.wait_for(lambda: "pinned by alice" in alice.page.content(), 30, "who pinned it")
         bob.open("/evolution?refresh=2s")
-        bob.unroll()  # a figure out of sight is not drawn
+
+        def drawn() -> bool:
+            bob.unroll()  # a figure out of sight is not drawn
+            return set(bob.page.evaluate(LINES)) == {"healthy ★", "mutation-zero"}
+
         bob.wait_for(
-            lambda: set(bob.page.evaluate(LINES)) == {"healthy ★", "mutation-zero"},
+            drawn,
             30,
             "the run against the baseline",
         )
