@@ -4,6 +4,7 @@ import json
 import socket
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -61,9 +62,14 @@ def vector(*samples: tuple[dict, float]) -> dict:
     return {"status": "success", "data": {"resultType": "vector", "result": result}}
 
 
-def groups(*rules: dict, evaluated: float = 1.0) -> dict:
-    group = {"name": "g", "interval": 15, "lastEvaluation": stamp(evaluated), "rules": list(rules)}
-    return {"status": "success", "data": {"groups": [group]}}
+def groups(*rules: dict, evaluated: float = 1.0) -> Callable[[], dict]:
+    """An answer whose age counts from when it is asked for: a test may run long after this file was read."""
+
+    def answer() -> dict:
+        group = {"name": "g", "interval": 15, "lastEvaluation": stamp(evaluated), "rules": list(rules)}
+        return {"status": "success", "data": {"groups": [group]}}
+
+    return answer
 
 
 RULES = {
@@ -84,7 +90,7 @@ RULES = {
 def test_rules_that_are_not_evaluated_are_no_silence(
     tmp_path: Path, answer: object, healthy: bool, error_type: str | None
 ):
-    with answering({"/api/v1/rules": answer}) as url:
+    with answering({"/api/v1/rules": answer() if callable(answer) else answer}) as url:
         prometheus = Prometheus(url)
         seen = by_name(Health(stored(tmp_path), prometheus=prometheus))["rules"]
         prometheus.close()
