@@ -17,7 +17,6 @@ from typing import Any
 from collectors.unavailable import Unavailable
 
 _WAIT_SECONDS = 2.5  # for another writer; a health check waits longer, so that it can say why
-_MAGIC = b"SQLite format 3\0"
 _VERSION = 2  # 1 had no address, session and account in the audit log
 
 _SCHEMA = """
@@ -167,14 +166,17 @@ class _Connected:
         self._open = None
 
     def _there(self) -> tuple[int, ...] | None:
-        """What lies there now. An open connection would go on with what it remembers of a file that was overwritten."""
+        """What lies there now. An open connection would go on with what it remembers of a file that was replaced.
+
+        By stat alone: closing a descriptor of the file would give up SQLite's locks on it in this whole process, and the
+        next process that closes it would take the log away under our connections (sqlite.org/howtocorrupt.html, 2.2).
+        """
         try:
-            with self._path.open("rb") as file:
-                about, sound = os.fstat(file.fileno()), file.read(len(_MAGIC)) == _MAGIC
+            about = self._path.stat()
         except FileNotFoundError:
             return None
         log = self._path.with_name(f"{self._path.name}-wal")
-        return os.getpid(), about.st_dev, about.st_ino, log.stat().st_ino if log.exists() else 0, int(sound)
+        return os.getpid(), about.st_dev, about.st_ino, log.stat().st_ino if log.exists() else 0
 
 
 class _FromTheFuture(Exception):

@@ -131,7 +131,7 @@ def _locked(site: Site) -> Iterator[None]:
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
         assert other.stdout is not None
         assert other.stdin is not None
-        other.stdout.readline()
+        assert other.stdout.readline() == b"locked\n", "the other process did not get the lock"
         try:
             yield
         finally:

@@ -209,3 +209,16 @@ def _works(store: Store) -> bool:
     except Unavailable:
         return False
     return True
+
+
+def test_another_process_that_closes_the_file_does_not_take_the_log_from_under_us(tmp_path: Path):
+    """SQLite's locks on a file end in the whole process when any descriptor of it is closed: then the other is the last one."""
+    store = Store(tmp_path / "store.sqlite")
+    store.note("n", alert="A", who="ada", text="one")
+    store.notes("n")
+    log = tmp_path / "store.sqlite-wal"
+    before = log.stat().st_ino
+    opened = "import sqlite3, sys; c = sqlite3.connect(sys.argv[1]); c.execute('SELECT * FROM audit').fetchall(); c.close()"
+    subprocess.run([sys.executable, "-c", opened, str(tmp_path / "store.sqlite")], check=True)
+    assert log.stat().st_ino == before
+    store.close()
