@@ -246,12 +246,12 @@ def _judge(mode: Mode, old: Report, new: Report, effects: Mapping[str, _Effect |
             verdicts.append(Verdict(key=key, word="inconclusive", sentence=f"{effect}."))
         else:
             verdicts.append(_verdict(mode, key, effect, adjusted.get(key)))
-    word = _worst(verdicts)
+    word = worst(verdicts)
     ratio = canary_ratio(old, new) if mode != "paired" else None
     return Comparison(
         mode=mode,
         word=word,
-        sentence=_said(mode, word, verdicts),
+        sentence=in_words(mode, word, verdicts),
         canary_ratio=ratio,
         verdicts=tuple(verdicts),
     )
@@ -319,7 +319,8 @@ def _what_would_settle(effect: _Effect, low: float, high: float) -> str:
     return f"{seen} Launches differ by {effect.launch_spread:.1%}: no number of them settles 2 %; find a quieter machine."
 
 
-def _worst(verdicts: Sequence[Verdict]) -> Word:
+def worst(verdicts: Sequence[Verdict]) -> Word:
+    """The word of a run whose cells were judged so; improved where nothing speaks against it."""
     order: tuple[Word, ...] = ("regressed", "suspect", "incomparable", "inconclusive", "improved", "same")
     words = {verdict.word for verdict in verdicts}
     if "improved" in words and words <= {"improved", "same", "inconclusive"}:
@@ -327,7 +328,8 @@ def _worst(verdicts: Sequence[Verdict]) -> Word:
     return next((word for word in order if word in words), "inconclusive")
 
 
-def _said(mode: Mode, word: Word, verdicts: Sequence[Verdict]) -> str:
+def in_words(mode: Mode, word: Word, verdicts: Sequence[Verdict]) -> str:
+    """How many cells are what, by which test."""
     counted = [
         f"{sum(v.word == w for v in verdicts)} {w}"
         for w in ("regressed", "suspect", "improved", "same", "inconclusive", "incomparable")

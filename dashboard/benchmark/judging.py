@@ -61,9 +61,9 @@ def joined(first: Comparison, again: Comparison, launches: Mapping[str, int]) ->
         else verdict
         for verdict in first.verdicts
     ]
-    word = comparison._worst(verdicts)
+    word = comparison.worst(verdicts)
     return replace(
-        first, word=word, sentence=comparison._said(first.mode, word, verdicts), verdicts=tuple(verdicts)
+        first, word=word, sentence=comparison.in_words(first.mode, word, verdicts), verdicts=tuple(verdicts)
     )
 
 

@@ -12,7 +12,7 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import uvicorn
@@ -24,7 +24,7 @@ from starlette.routing import Route
 from dashboard.health import Check, Health, routes
 from dashboard.sampler import Sampler
 from dashboard.settings import Settings
-from tests.services import wait_until
+from tests.services import http_server, wait_until
 
 
 class SqliteStore:
@@ -100,16 +100,8 @@ def answering(answers: dict[str, object], delay: float = 0.0) -> Iterator[str]:
 
         def log_message(self, *args: object) -> None: ...
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
+    with http_server(Handler) as url:
+        yield url
 
 
 @contextmanager
